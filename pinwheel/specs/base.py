@@ -1,0 +1,24 @@
+"""What every spec is: frozen, closed, strict and finite. A typo or a text where a number belongs is an error."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def merge(default: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """`given` laid over `default`, field by field.
+
+    A part of another `kind` replaces the default part whole: the fields of one kind mean nothing to another.
+    """
+    merged = dict(default)
+    for name, value in given.items():
+        base = default.get(name)
+        replaces = not (isinstance(base, dict) and isinstance(value, dict)) or (
+            "kind" in value and value["kind"] != base.get("kind")
+        )
+        merged[name] = value if replaces else merge(base, value)
+    return merged

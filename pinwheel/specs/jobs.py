@@ -1,0 +1,74 @@
+"""What a client asks for, and what it becomes once every default is filled in."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from pinwheel.specs.base import Spec
+from pinwheel.specs.model import Model
+from pinwheel.specs.preprocessing import Preprocessing
+from pinwheel.specs.training import Resources, Training
+
+MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+type ModelName = Annotated[str, StringConstraints(pattern=MODEL_NAME)]
+type Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class ValidationSet(Spec):
+    """Data the metrics are computed on: another data set, or a share split off the training data."""
+
+    dataset: Label | None = Field(None, description="Id or name of a data set.")
+    split: float | None = Field(None, gt=0, lt=1, description="Share of the training data that is held out.")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.dataset is None) == (self.split is None):
+            raise ValueError(f"give either a data set or a split, not {self.dataset!r} and {self.split!r}")
+        return self
+
+
+class TrainSpec(Spec):
+    """A training in full: what the worker gets and what is saved with the model."""
+
+    preprocessing: Preprocessing
+    model: Model
+    training: Training
+    resources: Resources
+
+
+class EncodeOutput(Spec):
+    format: Literal["npz", "npy", "json"] = Field("npz", description="Format that `result` answers when none is asked for.")
+    sparse: bool = Field(True, description="Keep the features as a sparse matrix.")
+
+
+class TrainJob(Spec):
+    """Body of `POST /v1/jobs` for a training. What is given is laid over the recipe's defaults."""
+
+    type: Literal["train"]
+    recipe: Label | None = None
+    dataset: Label
+    validation: ValidationSet | None = None
+    preprocessing: dict[str, Any] = {}
+    model: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    resources: dict[str, Any] = {}
+    publish_as: ModelName | None = None
+    publish_on_cancel: bool = False
+    max_attempts: int = Field(3, ge=1, le=100)
+    name: Label | None = None
+    metadata: dict[str, Any] = {}
+
+
+class EncodeJob(Spec):
+    """Body of `POST /v1/jobs` for encoding a whole data set."""
+
+    type: Literal["encode"]
+    model: Label
+    dataset: Label
+    output: EncodeOutput = EncodeOutput()
+    max_attempts: int = Field(3, ge=1, le=100)
+    name: Label | None = None
+    metadata: dict[str, Any] = {}
+
+
+type JobRequest = Annotated[TrainJob | EncodeJob, Field(discriminator="type")]

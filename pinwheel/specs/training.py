@@ -1,0 +1,30 @@
+"""How a model is trained, and on what."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pinwheel.specs.base import Spec
+
+
+class Training(Spec):
+    epochs: int = Field(60, ge=1, le=1_000_000, description="Passes over the training data, the unsupervised ones included.")
+    batch_size: int = Field(100, ge=1, le=1_000_000, description="Inputs per step.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Decides every random draw.")
+    learning_rate: float = Field(2e-3, gt=0, le=10, description="Base learning rate of Adam.")
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine", description="How the rate falls after the unsupervised phase: half a cosine to zero, or not at all."
+    )
+    unsupervised_fraction: float = Field(
+        0.0, ge=0, le=1, description="Share of the steps, at the start, in which the classifier does not take part."
+    )
+    input_dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of inputs set to zero in the supervised phase (the target stays whole)."
+    )
+    previews: int = Field(40, ge=0, le=1000, description="Pictures of the filters kept over the whole training.")
+
+
+class Resources(Spec):
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto` takes a GPU where the worker has one.")
+    devices: Literal[1] = Field(1, description="Number of devices.")
+    precision: Literal["auto", "float32"] = Field("auto", description="Number format of the matrix products.")

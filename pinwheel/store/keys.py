@@ -1,0 +1,62 @@
+"""Names of every key in Redis. One server, not a cluster: the scripts build some keys from the prefix themselves.
+
+    pinwheel:job:{id}            hash     one job: what was asked, state, lease, progress, result
+    pinwheel:job:{id}:events     stream   its log; the entry id is `{seq}-0`, so numbers have no gaps
+    pinwheel:jobs                zset     every job id, in order of time (scores are 0: ids sort)
+    pinwheel:jobs:{state}        zset     the same by state
+    pinwheel:leases              zset     job id by the end of its lease, server milliseconds
+    pinwheel:unsent              zset     queued job id by when its message is to be sent (again)
+    pinwheel:activity            stream   "job X has event N": what the API's one reader waits on
+    pinwheel:dataset:{id}        hash     one data set     pinwheel:datasets  zset     pinwheel:digests  hash digest → id
+    pinwheel:model:{name}        hash     records of a model's versions (`v3`) and `reserved`, the highest number     pinwheel:models  zset
+    pinwheel:worker:{name}       hash     a live worker; expires
+    pinwheel:answer:{key}        hash     what an Idempotency-Key answered; expires
+    pinwheel:encode:…            lists and blobs of interactive requests; expire
+"""
+
+PREFIX = "pinwheel:"
+JOBS = PREFIX + "jobs"
+LEASES = PREFIX + "leases"
+UNSENT = PREFIX + "unsent"
+ACTIVITY = PREFIX + "activity"
+DATASETS = PREFIX + "datasets"
+DIGESTS = PREFIX + "digests"
+MODELS = PREFIX + "models"
+ENCODE_REQUESTS = PREFIX + "encode:requests"
+CELERY = PREFIX + "celery:"
+
+
+def job(job_id: str) -> str:
+    return f"{PREFIX}job:{job_id}"
+
+
+def events(job_id: str) -> str:
+    return f"{PREFIX}job:{job_id}:events"
+
+
+def jobs_in(state: str) -> str:
+    return f"{PREFIX}jobs:{state}"
+
+
+def dataset(dataset_id: str) -> str:
+    return f"{PREFIX}dataset:{dataset_id}"
+
+
+def model(name: str) -> str:
+    return f"{PREFIX}model:{name}"
+
+
+def worker(name: str) -> str:
+    return f"{PREFIX}worker:{name}"
+
+
+def answer(key: str) -> str:
+    return f"{PREFIX}answer:{key}"
+
+
+def blob(request_id: str) -> str:
+    return f"{PREFIX}encode:blob:{request_id}"
+
+
+def replies(api: str) -> str:
+    return f"{PREFIX}encode:replies:{api}"

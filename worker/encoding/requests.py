@@ -1,0 +1,80 @@
+"""Interactive requests: what they ask, and how those that wait together are answered together."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.encoding.engine import Engine
+
+type Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass
+class Request:
+    """One request with its images, (N, H, W, C)."""
+
+    id: str
+    reply: str
+    model: str
+    version: int
+    operation: str
+    passes: int | None
+    received: float
+    images: NDArray[Any]
+
+    @property
+    def group(self) -> tuple[Any, ...]:
+        """Requests of one group run as one batch: same model, same operation and parameters, same kind of array."""
+        return (self.model, self.version, self.operation, self.passes, str(self.images.dtype), self.images.shape[1:])
+
+
+def _encode(engine: Engine, images: NDArray[Any], passes: int | None) -> Arrays:
+    return {"features": engine.encode(images, passes)}
+
+
+def _reconstruct(engine: Engine, images: NDArray[Any], passes: int | None) -> Arrays:
+    reconstructions, unexplained = engine.reconstruct(images, passes)
+    return {"reconstructions": reconstructions, "unexplained_variance": unexplained}
+
+
+def _classify(engine: Engine, images: NDArray[Any], passes: int | None) -> Arrays:
+    return {"probabilities": engine.classify(images, passes)}
+
+
+OPERATIONS: dict[str, Callable[[Engine, NDArray[Any], int | None], Arrays]] = {
+    "encode": _encode,
+    "reconstruct": _reconstruct,
+    "classify": _classify,
+}
+
+
+def grouped(requests: list[Request]) -> list[list[Request]]:
+    """Requests by group, in the order in which the groups came."""
+    groups: dict[tuple[Any, ...], list[Request]] = {}
+    for request in requests:
+        groups.setdefault(request.group, []).append(request)
+    return list(groups.values())
+
+
+def answer(engine: Engine, group: list[Request]) -> list[tuple[Request, dict[str, Any], Arrays]]:
+    """Run one group as one batch and hand each request its rows, with the times it took.
+
+    Raises `ValueError` when the images do not fit the model.
+    """
+    first = group[0]
+    start = time.monotonic()
+    images = first.images if len(group) == 1 else np.concatenate([request.images for request in group])
+    result = OPERATIONS[first.operation](engine, images, first.passes)
+    seconds = time.monotonic() - start
+    answers = []
+    row = 0
+    for request in group:
+        rows = slice(row, row + len(request.images))
+        row = rows.stop
+        header = {"queue_seconds": start - request.received, "compute_seconds": seconds, "batch": len(images)}
+        answers.append((request, header, {name: array[rows] for name, array in result.items()}))
+    return answers

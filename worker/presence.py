@@ -1,0 +1,67 @@
+"""Says every few seconds that this worker lives, what it consumes and what it is doing."""
+
+import contextlib
+import os
+import platform
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+from celery import bootsteps
+
+from pinwheel.settings import settings
+from pinwheel.store import workers
+from pinwheel.store.connection import UNREACHABLE, connect
+
+EVERY_SECONDS = 3.0
+
+# The job in hand, written by worker/tasks.py.
+current_job: dict[str, str] = {}
+
+
+def device() -> str:
+    """What a training on this worker would use. Asked without waking CUDA in this process."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible == "" or not os.path.exists("/dev/nvidiactl"):  # noqa: PTH110
+        return "cpu"
+    return f"cuda:{visible}" if visible else "cuda"
+
+
+class Presence(bootsteps.StartStopStep):
+    """Celery bootstep: a thread that renews this worker's record."""
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._name = ""
+
+    def start(self, parent: Any) -> None:
+        self._name = parent.hostname
+        queues = ",".join(sorted(parent.app.amqp.queues.consume_from))
+        fields = {
+            "name": self._name,
+            "queues": queues,
+            "device": device(),
+            "host": platform.node(),
+            "pid": str(os.getpid()),
+            "threads": str(settings().threads or os.cpu_count() or 1),
+            "started_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        }
+        self._thread = threading.Thread(target=self._run, args=(fields,), name="presence", daemon=True)
+        self._thread.start()
+
+    def _run(self, fields: dict[str, str]) -> None:
+        client = connect(settings().redis_url or "redis://127.0.0.1:6379/0")
+        while True:
+            with contextlib.suppress(*UNREACHABLE):
+                workers.announce(client, self._name, fields | {"job": current_job.get("id", "")})
+            if self._stop.wait(EVERY_SECONDS):
+                break
+        with contextlib.suppress(*UNREACHABLE):
+            workers.leave(client, self._name)
+
+    def stop(self, parent: Any) -> None:
+        self._stop.set()
+        if self._thread:
+            self._thread.join(timeout=2)

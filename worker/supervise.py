@@ -1,0 +1,292 @@
+"""Supervision of one training: a trainer process under a lease.
+
+The trainer is a process of its own (spawned, never forked: CUDA does not survive a fork; killed cleanly; its memory comes
+back). This thread reads what it reports, renews the lease, passes on a cancel or pause, and kills it when the lease is lost.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from pinwheel.settings import Settings
+from pinwheel.states import State
+from pinwheel.store.artifacts import Artifacts, write_json
+from pinwheel.store.connection import UNREACHABLE
+from pinwheel.store.jobs import Claim, Event, JobStore, LeaseLost
+
+log = structlog.get_logger()
+
+TICK_SECONDS = 0.25
+LAST_MESSAGES = {"finished", "stopped", "failed"}
+
+
+class Trainer:
+    """The trainer process and its pipes."""
+
+    def __init__(self, plan: Path, log_path: Path, env: dict[str, str]) -> None:
+        with log_path.open("ab") as log_file:
+            self.process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "worker.trainer", str(plan)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log_file,
+                start_new_session=True,
+                env=env,
+            )
+        self.messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, name="trainer-messages", daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            # A line that a kill cut in half is no message.
+            with contextlib.suppress(json.JSONDecodeError):
+                self.messages.put(json.loads(line))
+
+    def tell(self, command: str) -> None:
+        assert self.process.stdin is not None
+        # A trainer that has just ended needs no command.
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(f"{command}\n".encode())
+            self.process.stdin.flush()
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def ended(self) -> bool:
+        """The process is gone and all that it said has been read."""
+        if self.process.poll() is None:
+            return False
+        self._reader.join(timeout=10)
+        return True
+
+    def close(self) -> None:
+        self.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+
+
+class Supervisor:
+    """Runs one claimed job to its end, or to where another worker takes it."""
+
+    def __init__(
+        self, store: JobStore, artifacts: Artifacts, settings: Settings, claim: Claim, leaving: threading.Event
+    ) -> None:
+        self.store = store
+        self.artifacts = artifacts
+        self.settings = settings
+        self.claim = claim
+        self.leaving = leaving
+        self.folder = artifacts.job(claim.job["id"])
+        self.last: dict[str, Any] | None = None
+        self._report = 0
+        self._pending: tuple[dict[str, Any], list[Event]] = ({}, [])
+        self._kill_at: float | None = None
+
+    def run(self) -> None:
+        """Train until the trainer's last word, then write what came of it."""
+        trainer = Trainer(self._write_plan(), self.folder / "trainer.log", self._environment())
+        try:
+            self._watch(trainer)
+        except LeaseLost:
+            log.warning("lease lost, trainer killed", job=self.claim.job["id"], token=self.claim.token)
+            return
+        finally:
+            trainer.close()
+        with contextlib.suppress(LeaseLost):
+            self._conclude(trainer.process.returncode)
+
+    def _environment(self) -> dict[str, str]:
+        threads = str(self.settings.threads or os.cpu_count() or 1)
+        return {"OMP_NUM_THREADS": threads, **os.environ}
+
+    def _write_plan(self) -> Path:
+        job = self.claim.job
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._sweep(job.get("checkpoint"))
+        validation = job.get("validation") or {}
+        plan = {
+            "spec": job["spec"],
+            "dataset": str(self.artifacts.dataset(job["dataset"])),
+            "validation": str(self.artifacts.dataset(validation["dataset"])) if validation.get("dataset") else None,
+            "split": validation.get("split"),
+            "out": str(self.folder),
+            "checkpoint": str(self.folder / job["checkpoint"]) if job.get("checkpoint") else None,
+            "token": self.claim.token,
+            "threads": self.settings.threads,
+            "checkpoint_seconds": self.settings.checkpoint_seconds,
+        }
+        path = self.folder / "plan.json"
+        write_json(path, plan)
+        return path
+
+    def _sweep(self, kept: str | None) -> None:
+        """Delete what attempts that died left: every checkpoint that the job does not point to."""
+        for path in (self.folder / "checkpoints").glob("*"):
+            if path != self.folder / (kept or ""):
+                path.unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "bundles", ignore_errors=True)
+
+    def _watch(self, trainer: Trainer) -> None:
+        heard = time.monotonic()
+        next_beat = 0.0
+        while True:
+            ended = trainer.ended()
+            urgent = self._collect(trainer)
+            now = time.monotonic()
+            if urgent or ended or now >= next_beat:
+                try:
+                    state = self._beat()
+                    heard = now
+                    self._obey(trainer, state, now)
+                except UNREACHABLE as error:
+                    log.warning("store unreachable", job=self.claim.job["id"], error=str(error))
+                    if now - heard > self.settings.lease_seconds:
+                        raise LeaseLost(self.claim.job["id"]) from error
+                    time.sleep(TICK_SECONDS)
+                    continue
+                next_beat = now + min(0.5, self.settings.lease_seconds / 4)
+            if ended:
+                return
+            if self._kill_at is not None and now > self._kill_at:
+                trainer.kill()
+            time.sleep(TICK_SECONDS / 5)
+
+    def _obey(self, trainer: Trainer, state: State, now: float) -> None:
+        if self._kill_at is not None or (state is State.RUNNING and not self.leaving.is_set()):
+            return
+        publish = state is State.CANCELLING and self.claim.job.get("publish_on_cancel") == "True"
+        trainer.tell("stop publish" if publish else "stop")
+        self._kill_at = now + self.settings.grace_seconds
+
+    def _collect(self, trainer: Trainer) -> bool:
+        """Move what the trainer said into the pending report; true when it cannot wait."""
+        fields, events = self._pending
+        urgent = False
+        with contextlib.suppress(queue.Empty):
+            while True:
+                message = trainer.messages.get_nowait()
+                urgent = self._take(message, fields, events) or urgent
+        return urgent
+
+    def _take(self, message: dict[str, Any], fields: dict[str, Any], events: list[Event]) -> bool:
+        kind = message.pop("type")
+        if kind in LAST_MESSAGES:
+            self.last = {"type": kind, **message}
+            return True
+        if kind == "progress":
+            fields["progress"] = progress(message)
+        elif kind == "metrics":
+            values = message["values"]
+            fields["metrics"] = values
+            events.append(Event("metrics", {"step": message["step"], "epoch": message["epoch"], **values}, message["step"]))
+        elif kind == "checkpoint":
+            fields["checkpoint"] = message["file"]
+            events.append(Event("checkpoint", {"step": message["step"]}, message["step"]))
+            return True
+        elif kind == "preview":
+            events.append(Event("preview", {"step": message["step"]}, message["step"]))
+        elif kind == "log":
+            events.append(Event("log", {"level": message["level"], "message": message["message"]}))
+        return False
+
+    def _beat(self) -> State:
+        fields, events = self._pending
+        if not (fields or events):
+            return self.store.beat(self.claim, self._report)
+        state = self.store.beat(self.claim, self._report + 1, fields, events)
+        self._report += 1
+        self._pending = ({}, [])
+        return state
+
+    def _conclude(self, returncode: int | None) -> None:
+        """Write the end. The store may be away for a moment; the lease says how long to wait for it."""
+        deadline = time.monotonic() + self.settings.lease_seconds
+        while True:
+            try:
+                return self._write_end(returncode)
+            except UNREACHABLE:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(TICK_SECONDS)
+
+    def _write_end(self, returncode: int | None) -> None:
+        last = self.last
+        if last is None:
+            reason = f"the trainer ended without a word, exit status {returncode}"
+            log.warning(reason, job=self.claim.job["id"])
+            self.store.end(self.claim, "lose", reason="trainer_lost")
+        elif last["type"] == "failed":
+            error = {name: last.get(name) for name in ("code", "detail", "hint", "step")}
+            self.store.end(self.claim, "fail", {"error": error}, reason=str(last["code"]))
+        elif last["type"] == "stopped":
+            if last.get("bundle"):
+                self._publish(last["bundle"])
+            self.store.end(self.claim, "release", reason="worker_stopped" if self.leaving.is_set() else None)
+        else:
+            self._publish(last["bundle"])
+            done = {"progress": finished_progress(last["step"], self.claim.job), "metrics": last["metrics"]}
+            self.store.end(self.claim, "succeed", done)
+
+    def _publish(self, bundle: str) -> None:
+        job = self.claim.job
+        name = job["publish_as"]
+        version = self.store.reserve_version(self.claim, name)
+        target = self.artifacts.model(name, version)
+        if (self.folder / bundle).exists():
+            record = self._model_record(json.loads((self.folder / bundle / "model.json").read_text()), name, version)
+            write_json(self.folder / bundle / "model.json", record)
+            self.artifacts.adopt(self.folder / bundle, target)
+        record = json.loads((target / "model.json").read_text())
+        self.store.publish(self.claim, name, version, record)
+
+    def _model_record(self, bundle: dict[str, Any], name: str, version: int) -> dict[str, Any]:
+        job = self.claim.job
+        return bundle | {
+            "name": name,
+            "version": version,
+            "job": job["id"],
+            "recipe": job.get("recipe"),
+            "dataset": job["dataset"],
+            "created_at": timestamp(datetime.now(UTC)),
+        }
+
+
+def timestamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def progress(message: dict[str, Any]) -> dict[str, Any]:
+    """The trainer's word on how far it is, as the API shows it: `eta` is a time of day."""
+    shown = {name: message[name] for name in ("step", "total_steps", "epoch", "fraction", "samples_per_second")}
+    seconds = message.get("eta_seconds")
+    return shown | {"eta": None if seconds is None else timestamp(datetime.now(UTC) + timedelta(seconds=seconds))}
+
+
+def finished_progress(step: int, job: dict[str, Any]) -> dict[str, Any]:
+    training = job["spec"]["training"]
+    return {
+        "step": step,
+        "total_steps": step,
+        "epoch": float(training["epochs"]),
+        "fraction": 1.0,
+        "samples_per_second": None,
+        "eta": None,
+    }

@@ -1,0 +1,69 @@
+"""The two Celery tasks. A message carries only a job's id; without a claim there is nothing to do."""
+
+import threading
+from collections.abc import Callable
+from functools import cache
+
+import structlog
+
+from pinwheel.settings import settings
+from pinwheel.store.artifacts import Artifacts
+from pinwheel.store.connection import connect
+from pinwheel.store.jobs import Claim, JobStore, LeaseLost
+from worker.celery_app import celery, leaving
+from worker.encoding.bulk import encode_dataset
+from worker.presence import current_job
+from worker.supervise import Supervisor
+
+log = structlog.get_logger()
+
+
+@cache
+def job_store() -> JobStore:
+    return JobStore(connect(settings().redis_url or "redis://127.0.0.1:6379/0"), settings())
+
+
+@cache
+def artifacts() -> Artifacts:
+    return Artifacts(settings().data_dir)
+
+
+def _train(claim: Claim) -> None:
+    Supervisor(job_store(), artifacts(), settings(), claim, leaving).run()
+
+
+def _encode(claim: Claim) -> None:
+    encode_dataset(job_store(), artifacts(), settings(), claim, leaving)
+
+
+def _with_claim(job_id: str, worker: str, work: Callable[[Claim], None]) -> None:
+    if leaving.is_set():
+        return  # the reaper sends the message again
+    claim = job_store().claim(job_id, worker)
+    if claim is None:
+        return
+    current_job["id"] = job_id
+    with structlog.contextvars.bound_contextvars(job=job_id, token=claim.token):
+        log.info("job claimed", attempt=claim.job["attempt"])
+        try:
+            work(claim)
+        except LeaseLost:
+            log.warning("lease lost")
+        except Exception as error:
+            log.exception("job failed")
+            detail = f"{type(error).__name__} in the worker; its log has the rest"
+            job_store().end(claim, "fail", {"error": {"code": "internal", "detail": detail}}, reason="internal")
+        finally:
+            current_job.pop("id", None)
+
+
+@celery.task(name="pinwheel.train", bind=True)
+def train(self, job_id: str) -> None:  # type: ignore[no-untyped-def]
+    """Train a model: see `worker/supervise.py`."""
+    _with_claim(job_id, self.request.hostname or threading.current_thread().name, _train)
+
+
+@celery.task(name="pinwheel.encode", bind=True)
+def encode(self, job_id: str) -> None:  # type: ignore[no-untyped-def]
+    """Encode a data set: see `worker/encoding/bulk.py`."""
+    _with_claim(job_id, self.request.hostname or threading.current_thread().name, _encode)
