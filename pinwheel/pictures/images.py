@@ -7,13 +7,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pinwheel.errors import InvalidRequest
-from pinwheel.pictures.encode import to_image
-from pinwheel.pictures.mosaic import GAP, MAX_SCALE, TILE_PIXELS, tile
+from pinwheel.pictures.mosaic import GAP, MAX_SCALE, TILE_PIXELS, tile, to_image
 
 Pixels = NDArray[np.uint8]
 Images = NDArray[np.uint8] | NDArray[np.floating]
-MAX_PREVIEW_IMAGES = 256
-PREVIEW_TILE = 112
+MAX_GRID_IMAGES = 400
+GRID_TILE = 112
 
 
 def image_pixels(images: Images) -> Pixels:
@@ -39,17 +38,17 @@ def comparison(inputs: Images, reconstructions: Images, *, scale: int | None = N
     return tile(np.concatenate([above, below, difference]), cols=len(inputs), scale=enlarge, pad=pad)
 
 
-def preview(images: Sequence[Images], *, cols: int | None = None, side: int | None = None, pad: int = 2) -> Pixels:
-    """A mosaic of the first `MAX_PREVIEW_IMAGES` images, each (height, width, channels) of any size, in square tiles.
+def image_grid(images: Sequence[Images], *, cols: int | None = None, side: int | None = None, pad: int = 2) -> Pixels:
+    """A mosaic of the first `MAX_GRID_IMAGES` images, each (height, width, channels) of any size, in square tiles.
 
     Small images are enlarged by whole pixels, large ones reduced with a smoothing filter; neither is distorted.
     Float images whose values leave 0 … 1 are drawn from their lowest to their highest value.
     """
-    shown = [_drawable(image) for image in images[:MAX_PREVIEW_IMAGES]]
+    shown = [_drawable(image) for image in images[:MAX_GRID_IMAGES]]
     if not shown:
-        return np.full((PREVIEW_TILE, PREVIEW_TILE, 1), GAP, np.uint8)
+        return np.full((GRID_TILE, GRID_TILE, 1), GAP, np.uint8)
     largest = max(max(image.shape[:2]) for image in shown)
-    frame = side or (PREVIEW_TILE if largest > TILE_PIXELS else largest * (TILE_PIXELS // largest))
+    frame = side or (GRID_TILE if largest > TILE_PIXELS else largest * (TILE_PIXELS // largest))
     channels = max(image.shape[2] for image in shown)
     tiles = np.stack([_fit(image, frame, channels) for image in shown])
     return tile(tiles, cols or int(np.ceil(np.sqrt(len(tiles)))), 1, pad)

@@ -1,15 +1,19 @@
-"""All filters of a model as one picture: tiles in rows, thin light gaps, no blur.
+"""All filters of a model as one picture, in pixels and as a file: tiles in rows, thin light gaps, no blur.
 
 Zero is mid-gray in every tile: a filter's value v becomes 128 + 127 v / m, where m is the largest |v| of that filter
 (`per-filter`) or of all (`global`). Filters with a mean, as DrSAE's, keep it.
 """
 
+import io
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from pinwheel.errors import InvalidRequest
 from pinwheel.pictures.statistics import filter_statistics
@@ -21,6 +25,7 @@ Order = Literal["index", "usage", "norm", "orientation", "topographic"]
 
 MAX_COLS, MAX_SCALE, MAX_PAD = 4096, 64, 64
 MAX_PIXELS = 64_000_000
+MAX_WEBP_SIDE = 16_383  # the format has 14 bits for each side
 TILE_PIXELS = 56  # the default scale makes small filters about this large
 GAP = 222
 
@@ -136,6 +141,40 @@ def tile(tiles: Pixels, cols: int, scale: int, pad: int) -> Pixels:
         top = row * cell[0] + pad
         canvas[top : top + cell[0], pad : pad + strip.shape[1]] = strip
     return canvas
+
+
+def encode_picture(pixels: Pixels, format: Literal["png", "webp"], text: Mapping[str, str] | None = None) -> bytes:  # noqa: A002
+    """`pixels` (height, width, 1 or 3) as a file; only PNG carries `text`."""
+    return encode_png(pixels, text) if format == "png" else encode_webp(pixels)
+
+
+def encode_png(pixels: Pixels, text: Mapping[str, str] | None = None) -> bytes:
+    """`pixels` (height, width, 1 or 3) as a PNG file; `text` goes into tEXt chunks (iTXt where it is not Latin-1)."""
+    chunks = PngInfo()
+    for key, value in (text or {}).items():
+        chunks.add_text(key, value)
+    buffer = io.BytesIO()
+    to_image(pixels).save(buffer, "PNG", pnginfo=chunks, compress_level=6)
+    return buffer.getvalue()
+
+
+def encode_webp(pixels: Pixels) -> bytes:
+    """`pixels` (height, width, 1 or 3) as a lossless WebP file. Raises `InvalidRequest` where a side is too long."""
+    height, width = pixels.shape[:2]
+    if max(height, width) > MAX_WEBP_SIDE:
+        raise InvalidRequest(
+            f"WebP holds at most {MAX_WEBP_SIDE} pixels a side and this picture has {width} × {height}; "
+            "ask for png, or for a smaller scale."
+        )
+    buffer = io.BytesIO()
+    # Full effort takes minutes on a large picture for a few per cent.
+    to_image(pixels).save(buffer, "WEBP", lossless=True, quality=30, method=2)
+    return buffer.getvalue()
+
+
+def to_image(pixels: Pixels) -> Image.Image:
+    """The same pixels as a Pillow image, gray or RGB."""
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
 def _near_square(units: int, height: int, width: int) -> int:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pinwheel.errors import InvalidRequest
-from pinwheel.pictures.images import MAX_PREVIEW_IMAGES, comparison, image_pixels, preview
+from pinwheel.pictures.images import MAX_GRID_IMAGES, comparison, image_grid, image_pixels
 from pinwheel.pictures.mosaic import GAP
 
 RNG = np.random.default_rng(0)
@@ -31,16 +31,16 @@ def test_floats_are_black_at_zero_white_at_one_and_cut_outside() -> None:
     assert image_pixels(values).ravel().tolist() == [0, 0, 128, 255, 255, 0]
 
 
-def test_a_preview_enlarges_small_images_by_whole_pixels() -> None:
+def test_a_grid_enlarges_small_images_by_whole_pixels() -> None:
     images = list(RNG.integers(0, 256, (4, 28, 28, 1), dtype=np.uint8))
-    picture = preview(images, pad=0)
+    picture = image_grid(images, pad=0)
     assert picture.shape == (112, 112, 1)
     assert (picture[:56, :56] == images[0].repeat(2, 0).repeat(2, 1)).all()
 
 
-def test_a_preview_holds_images_of_different_sizes_and_colours() -> None:
+def test_a_grid_holds_images_of_different_sizes_and_colours() -> None:
     images = [np.full(shape, 255, np.uint8) for shape in ((300, 100, 3), (20, 40, 1), (1, 500, 4), (7, 7, 2))]
-    picture = preview(images, pad=0, cols=4)
+    picture = image_grid(images, pad=0, cols=4)
     assert picture.shape == (112, 4 * 112, 3)
     wide = picture[:, 112:224]
     assert (wide[36:76, 16:96] == 255).all()  # 20 × 40, twice as large
@@ -49,13 +49,13 @@ def test_a_preview_holds_images_of_different_sizes_and_colours() -> None:
     assert (picture[:, :37] == GAP).all()
 
 
-def test_a_preview_is_bounded_and_never_empty() -> None:
-    assert preview([np.zeros((2, 2, 1), np.uint8)] * 9999, side=2, pad=0).size == 4 * MAX_PREVIEW_IMAGES
-    assert preview([]).ndim == 3
+def test_a_grid_is_bounded_and_never_empty() -> None:
+    assert image_grid([np.zeros((2, 2, 1), np.uint8)] * 9999, side=2, pad=0).size == 4 * MAX_GRID_IMAGES
+    assert image_grid([]).ndim == 3
 
 
 def test_floats_beyond_zero_and_one_are_drawn_over_their_range() -> None:
     image = np.array([[-2.0, 2.0]]).reshape(1, 2, 1)
-    assert preview([image], side=2, pad=0)[0, :, 0].tolist() == [0, 255]
+    assert image_grid([image], side=2, pad=0)[0, :, 0].tolist() == [0, 255]
     flat = np.full((1, 2, 1), 9.0)
-    assert preview([flat], side=2, pad=0).dtype == np.uint8
+    assert image_grid([flat], side=2, pad=0).dtype == np.uint8

@@ -10,8 +10,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pinwheel.errors import InvalidRequest
-from pinwheel.pictures.encode import encode_png, encode_webp
-from pinwheel.pictures.mosaic import GAP, MosaicOptions, filter_pixels, layout, mosaic
+from pinwheel.pictures.mosaic import (
+    GAP,
+    MosaicOptions,
+    encode_picture,
+    filter_pixels,
+    layout,
+    mosaic,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -118,13 +124,13 @@ def test_a_png_carries_its_text_and_its_pixels() -> None:
     text = {"model": "digits-400@1", "step": "1200", "note": "größe"}
     for channels in (1, 3):
         pixels = mosaic(filters(5, 4, 4, channels))
-        picture = Image.open(io.BytesIO(encode_png(pixels, text)))
+        picture = Image.open(io.BytesIO(encode_picture(pixels, "png", text)))
         assert picture.text == text
         assert (np.asarray(picture).reshape(pixels.shape) == pixels).all()
 
 
 def test_a_webp_loses_nothing_and_refuses_sides_that_it_cannot_hold() -> None:
     pixels = mosaic(filters(5, 4, 4, 3))
-    assert (np.asarray(Image.open(io.BytesIO(encode_webp(pixels)))) == pixels).all()
+    assert (np.asarray(Image.open(io.BytesIO(encode_picture(pixels, "webp")))) == pixels).all()
     with pytest.raises(InvalidRequest, match="16383"):
-        encode_webp(np.zeros((16384, 1, 1), np.uint8))
+        encode_picture(np.zeros((16384, 1, 1), np.uint8), "webp")
