@@ -1,3 +1,3 @@
-"""Pinwheel learns sparse features from images. This package is the language and the door: no torch, FastAPI or Celery."""
+"""Pinwheel learns sparse features from images. This package is the language and the door; it loads no torch."""
 
 __version__ = "0.1.0"

@@ -12,7 +12,9 @@ MEBIBYTE = 1024 * 1024
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PINWHEEL_", extra="ignore", frozen=True)
 
-    data_dir: Path = Field(Path("pinwheel-data"), description="Folder of data sets, models, jobs and the embedded store.")
+    data_dir: Path = Field(
+        Path("pinwheel-data"), description="Folder of data sets, models, jobs and the embedded store."
+    )
     redis_url: str | None = Field(
         None, description="Redis 7.2 or Valkey 8 server of your own; empty: `pinwheel up` starts the embedded one."
     )
@@ -22,14 +24,18 @@ class Settings(BaseSettings):
 
     lease_seconds: float = Field(15.0, gt=0, description="A worker silent for this long has lost its job.")
     reap_seconds: float = Field(2.0, gt=0, description="How often lost jobs and lost messages are looked for.")
-    resend_seconds: float = Field(30.0, gt=0, description="A queued job without a message is sent again after this long.")
+    resend_seconds: float = Field(
+        30.0, gt=0, description="A queued job without a message is sent again after this long."
+    )
     checkpoint_seconds: float = Field(20.0, ge=0, description="Time between checkpoints of a training.")
     grace_seconds: float = Field(20.0, gt=0, description="Time a trainer has to stop by itself before it is killed.")
     events_per_job: int = Field(20_000, ge=100, description="Events kept per job; older ones are dropped.")
     threads: int = Field(0, ge=0, description="CPU threads of a trainer or encoder; 0 takes one for each core.")
 
     max_body_bytes: int = Field(4 * MEBIBYTE, ge=1024, description="Largest JSON body.")
-    max_dataset_bytes: int = Field(2048 * MEBIBYTE, ge=1024, description="Largest upload, and largest data set once unpacked.")
+    max_dataset_bytes: int = Field(
+        2048 * MEBIBYTE, ge=1024, description="Largest upload, and largest data set once unpacked."
+    )
     max_dataset_images: int = Field(5_000_000, ge=1, description="Most images in one data set.")
     max_image_pixels: int = Field(40_000_000, ge=1, description="Most pixels in one image.")
     max_encode_bytes: int = Field(64 * MEBIBYTE, ge=1024, description="Largest body of an encode request.")

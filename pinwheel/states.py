@@ -1,7 +1,7 @@
 """The life of a job as one table: the source of the states, the store's scripts, the API's answers and the docs.
 
-    queued → running → succeeded | failed | cancelled
-    running → pausing → paused → queued        running → cancelling → cancelled
+queued → running → succeeded | failed | cancelled
+running → pausing → paused → queued        running → cancelling → cancelled
 """
 
 from enum import StrEnum

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_process_init, worker_shutting_down
+from celery.signals import setup_logging, worker_shutting_down
 
 from pinwheel.logs import configure_logs
 from pinwheel.queue import celery_config

@@ -46,6 +46,7 @@ class Presence(bootsteps.StartStopStep):
             "host": platform.node(),
             "pid": str(os.getpid()),
             "threads": str(settings().threads or os.cpu_count() or 1),
+            "memory_bytes": str(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
             "started_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         }
         self._thread = threading.Thread(target=self._run, args=(fields,), name="presence", daemon=True)

@@ -1,7 +1,8 @@
 """Supervision of one training: a trainer process under a lease.
 
-The trainer is a process of its own (spawned, never forked: CUDA does not survive a fork; killed cleanly; its memory comes
-back). This thread reads what it reports, renews the lease, passes on a cancel or pause, and kills it when the lease is lost.
+The trainer is a process of its own (spawned, never forked: CUDA does not survive a fork; killed cleanly; its memory
+comes back). This thread reads what it reports, renews the lease, passes on a cancel or pause, and kills it when the
+lease is lost.
 """
 
 import contextlib
@@ -37,7 +38,7 @@ class Trainer:
 
     def __init__(self, plan: Path, log_path: Path, env: dict[str, str]) -> None:
         with log_path.open("ab") as log_file:
-            self.process = subprocess.Popen(  # noqa: S603
+            self.process = subprocess.Popen(
                 [sys.executable, "-m", "worker.trainer", str(plan)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -196,7 +197,9 @@ class Supervisor:
         elif kind == "metrics":
             values = message["values"]
             fields["metrics"] = values
-            events.append(Event("metrics", {"step": message["step"], "epoch": message["epoch"], **values}, message["step"]))
+            events.append(
+                Event("metrics", {"step": message["step"], "epoch": message["epoch"], **values}, message["step"])
+            )
         elif kind == "checkpoint":
             fields["checkpoint"] = message["file"]
             events.append(Event("checkpoint", {"step": message["step"]}, message["step"]))

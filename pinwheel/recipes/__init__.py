@@ -11,10 +11,8 @@ def find(name: str) -> Recipe:
     """The recipe of this name; `InvalidConfig` names those that exist."""
     if name in RECIPES:
         return RECIPES[name]
-    raise InvalidConfig(
-        f"There is no recipe {name!r}; there are: {', '.join(RECIPES)}.",
-        errors=[{"pointer": "#/recipe", "code": "unknown_recipe", "detail": f"{name!r} is none of {', '.join(RECIPES)}"}],
-    )
+    detail = f"There is no recipe {name!r}; there are: {', '.join(RECIPES)}."
+    raise InvalidConfig(detail, errors=[{"pointer": "#/recipe", "code": "unknown_recipe", "detail": detail}])
 
 
 __all__ = ["RECIPES", "Recipe", "find"]

@@ -1,8 +1,9 @@
 """What a client asks for, and what it becomes once every default is filled in."""
 
+import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from pinwheel.specs.base import Spec
 from pinwheel.specs.model import Model
@@ -10,8 +11,21 @@ from pinwheel.specs.preprocessing import Preprocessing
 from pinwheel.specs.training import Resources, Training
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
-type ModelName = Annotated[str, StringConstraints(pattern=MODEL_NAME)]
-type Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+ModelName = Annotated[str, StringConstraints(pattern=MODEL_NAME)]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+MOST_METADATA_BYTES = 65_536
+
+
+def _small(metadata: dict[str, Any]) -> dict[str, Any]:
+    size = len(json.dumps(metadata))
+    if size > MOST_METADATA_BYTES:
+        raise ValueError(f"metadata is {size} bytes as JSON; at most {MOST_METADATA_BYTES} are kept")
+    return metadata
+
+
+Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
 
 
 class ValidationSet(Spec):
@@ -37,7 +51,9 @@ class TrainSpec(Spec):
 
 
 class EncodeOutput(Spec):
-    format: Literal["npz", "npy", "json"] = Field("npz", description="Format that `result` answers when none is asked for.")
+    format: Literal["npz", "npy", "json"] = Field(
+        "npz", description="Format that `result` answers when none is asked for."
+    )
     sparse: bool = Field(True, description="Keep the features as a sparse matrix.")
 
 
@@ -48,15 +64,15 @@ class TrainJob(Spec):
     recipe: Label | None = None
     dataset: Label
     validation: ValidationSet | None = None
-    preprocessing: dict[str, Any] = {}
-    model: dict[str, Any] = {}
-    training: dict[str, Any] = {}
-    resources: dict[str, Any] = {}
+    preprocessing: dict[str, Any] = Field(default_factory=dict)
+    model: dict[str, Any] = Field(default_factory=dict)
+    training: dict[str, Any] = Field(default_factory=dict)
+    resources: dict[str, Any] = Field(default_factory=dict)
     publish_as: ModelName | None = None
     publish_on_cancel: bool = False
     max_attempts: int = Field(3, ge=1, le=100)
     name: Label | None = None
-    metadata: dict[str, Any] = {}
+    metadata: Metadata = Field(default_factory=dict)
 
 
 class EncodeJob(Spec):
@@ -68,7 +84,7 @@ class EncodeJob(Spec):
     output: EncodeOutput = EncodeOutput()
     max_attempts: int = Field(3, ge=1, le=100)
     name: Label | None = None
-    metadata: dict[str, Any] = {}
+    metadata: Metadata = Field(default_factory=dict)
 
 
-type JobRequest = Annotated[TrainJob | EncodeJob, Field(discriminator="type")]
+JobRequest = Annotated[TrainJob | EncodeJob, Field(discriminator="type")]

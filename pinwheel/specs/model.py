@@ -1,6 +1,6 @@
 """A model is four parts: connection, encoder, sparsity, classifier.
 
-    E(x, z) = 1/2 ‖x − decode(z)‖²  +  sparsity(z)  [ + classifier(z, label) ]
+E(x, z) = 1/2 ‖x − decode(z)‖²  +  sparsity(z)  [ + classifier(z, label) ]
 """
 
 from typing import Annotated, Literal
@@ -29,7 +29,9 @@ class Recurrent(Spec):
     rate_multiplier: float = Field(
         0.25, gt=0, le=100, description="Learning rate of encoder and explaining-away matrices, relative to the base."
     )
-    bias_rate_multiplier: float = Field(0.1, gt=0, le=100, description="Learning rate of the bias, relative to the base.")
+    bias_rate_multiplier: float = Field(
+        0.1, gt=0, le=100, description="Learning rate of the bias, relative to the base."
+    )
 
 
 class L1(Spec):
@@ -51,15 +53,13 @@ class Softmax(Spec):
     kind: Literal["softmax"] = "softmax"
     weight: float = Field(0.2, ge=0, le=1000, description="Weight of the classification term.")
     max_norm: float = Field(20.0, gt=0, le=10000, description="Upper bound of the L2 norm of each class's weights.")
-    dropout: float = Field(
-        0.0, ge=0, lt=1, description="Share of units hidden from the classifier while it learns."
-    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of units hidden from the classifier while it learns.")
 
 
-type Connection = Dense
-type Encoder = Recurrent
-type Sparsity = L1
-type Classifier = Annotated[NoClassifier | Softmax, Field(discriminator="kind")]
+Connection = Dense
+Encoder = Recurrent
+Sparsity = L1
+Classifier = Annotated[NoClassifier | Softmax, Field(discriminator="kind")]
 
 
 class Model(Spec):

@@ -8,7 +8,9 @@ from pinwheel.specs.base import Spec
 
 
 class Training(Spec):
-    epochs: int = Field(60, ge=1, le=1_000_000, description="Passes over the training data, the unsupervised ones included.")
+    epochs: int = Field(
+        60, ge=1, le=1_000_000, description="Passes over the training data, the unsupervised ones included."
+    )
     batch_size: int = Field(100, ge=1, le=1_000_000, description="Inputs per step.")
     seed: int = Field(0, ge=0, lt=2**63, description="Decides every random draw.")
     learning_rate: float = Field(2e-3, gt=0, le=10, description="Base learning rate of Adam.")

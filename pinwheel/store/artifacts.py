@@ -1,9 +1,9 @@
 """The artifact folder: everything too large for Redis. Files appear whole or not at all.
 
-    datasets/{dataset}/       images.npy  [offsets.npy, shapes.npy]  [labels.npy]  manifest.json
-    jobs/{job}/               checkpoints/{token}-{step}.safetensors   previews/{step:09d}.safetensors   result/
-    models/{name}/{version}/  weights.safetensors  units.safetensors  model.json
-    staging/                  uploads and results on their way; emptied at every start
+datasets/{dataset}/       images.npy  [offsets.npy, shapes.npy]  [labels.npy]  manifest.json
+jobs/{job}/               checkpoints/{token}-{step}.safetensors   previews/{step:09d}.safetensors   result/
+models/{name}/{version}/  weights.safetensors  units.safetensors  model.json
+staging/                  uploads and results on their way; emptied at every start
 """
 
 import json

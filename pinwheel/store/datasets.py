@@ -29,7 +29,9 @@ class Datasets:
         content = f"{record['digest']} {record['name'] or ''}"
         if self.client.hsetnx(keys.DIGESTS, content, record["id"]):
             pipeline = self.client.pipeline()
-            pipeline.hset(keys.dataset(record["id"]), mapping={"record": json.dumps(record), "name": record["name"] or ""})
+            pipeline.hset(
+                keys.dataset(record["id"]), mapping={"record": json.dumps(record), "name": record["name"] or ""}
+            )
             pipeline.zadd(keys.DATASETS, {record["id"]: 0})
             pipeline.execute()
             return record
@@ -51,14 +53,14 @@ class Datasets:
         """By id, or else the newest data set of this name; `NotFound` names what there is."""
         if self.client.exists(keys.dataset(name)):
             return self.get(name)
-        newest, _ = self.list(Page(limit=100))
+        newest, _ = self.listed(Page(limit=100))
         for record in newest:
             if record["name"] == name:
                 return record
         names = sorted({record["name"] for record in newest if record["name"]})
         raise NotFound(f"There is no data set {name!r}; there are: {', '.join(names) or 'none yet'}.")
 
-    def list(self, page: Page) -> tuple[list[dict[str, Any]], bool]:
+    def listed(self, page: Page) -> tuple[list[dict[str, Any]], bool]:
         def read(ids: list[str]) -> list[dict[str, Any] | None]:
             pipeline = self.client.pipeline(transaction=False)
             for dataset_id in ids:

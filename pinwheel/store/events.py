@@ -8,7 +8,7 @@ import redis.asyncio
 
 from pinwheel.store import keys
 
-type Entries = list[tuple[bytes, dict[bytes, bytes]]]
+Entries = list[tuple[bytes, dict[bytes, bytes]]]
 
 
 def read(client: redis.Redis, job_id: str, after: int = 0, count: int | None = None) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Event:
-    """What a worker reports; `step` set means that an event of this type at this step or an earlier one is not repeated."""
+    """What a worker reports; with a `step`, an event of its type at this step or an earlier one is not repeated."""
 
     type: str
     data: dict[str, Any]
@@ -67,10 +67,16 @@ class JobStore:
 
         `uses` names what must exist now and must not be deleted while the job lives, each as `key#field`.
         """
-        record = {name: text(value) if name in JSON_FIELDS else str(value) for name, value in fields.items() if value is not None}
+        record = {
+            name: text(value) if name in JSON_FIELDS else str(value)
+            for name, value in fields.items()
+            if value is not None
+        }
         record |= {"id": job_id, "uses": text(list(uses))}
         flat = [part for pair in record.items() for part in pair]
-        answer = self.scripts.run("create", job_id, self._resend_ms, self._keep, self._max_queued, len(uses), *uses, *flat)
+        answer = self.scripts.run(
+            "create", job_id, self._resend_ms, self._keep, self._max_queued, len(uses), *uses, *flat
+        )
         if answer[0] == "full":
             raise TooManyRequests(
                 f"{self._max_queued} jobs are waiting already, which is the limit (PINWHEEL_MAX_QUEUED_JOBS).",
@@ -92,7 +98,9 @@ class JobStore:
             job["queue_position"] = None if rank is None else int(rank) + 1
         return job
 
-    def list(self, page: Page, status: str | None = None, type_: str | None = None) -> tuple[list[dict[str, Any]], bool]:
+    def listed(
+        self, page: Page, status: str | None = None, type_: str | None = None
+    ) -> tuple[list[dict[str, Any]], bool]:
         """Jobs in order of time and whether there are more."""
         index = keys.jobs_in(status) if status else keys.JOBS
 
@@ -138,13 +146,19 @@ class JobStore:
             return None
         return Claim(self.get(job_id), int(answer[2]))
 
-    def beat(self, claim: Claim, report: int, fields: dict[str, Any] | None = None, events: Iterable[Event] = ()) -> State:
+    def beat(
+        self, claim: Claim, report: int, fields: dict[str, Any] | None = None, events: Iterable[Event] = ()
+    ) -> State:
         """Extend the lease and write what happened; gives the state, in which a cancel or pause may be asked for.
 
         `report` grows with every call of one claim, so that a repeated message is written once. Raises `LeaseLost`.
         """
         values = {name: text(value) if name in JSON_FIELDS else str(value) for name, value in (fields or {}).items()}
-        flat = [part for event in events for part in (event.type, "" if event.step is None else event.step, text(event.data))]
+        flat = [
+            part
+            for event in events
+            for part in (event.type, "" if event.step is None else event.step, text(event.data))
+        ]
         answer = self.scripts.run(
             "beat", claim.job["id"], claim.token, report, self._lease_ms, self._keep, text(values), *flat
         )

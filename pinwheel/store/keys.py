@@ -1,17 +1,17 @@
 """Names of every key in Redis. One server, not a cluster: the scripts build some keys from the prefix themselves.
 
-    pinwheel:job:{id}            hash     one job: what was asked, state, lease, progress, result
-    pinwheel:job:{id}:events     stream   its log; the entry id is `{seq}-0`, so numbers have no gaps
-    pinwheel:jobs                zset     every job id, in order of time (scores are 0: ids sort)
-    pinwheel:jobs:{state}        zset     the same by state
-    pinwheel:leases              zset     job id by the end of its lease, server milliseconds
-    pinwheel:unsent              zset     queued job id by when its message is to be sent (again)
-    pinwheel:activity            stream   "job X has event N": what the API's one reader waits on
-    pinwheel:dataset:{id}        hash     one data set     pinwheel:datasets  zset     pinwheel:digests  hash digest → id
-    pinwheel:model:{name}        hash     records of a model's versions (`v3`) and `reserved`, the highest number     pinwheel:models  zset
-    pinwheel:worker:{name}       hash     a live worker; expires
-    pinwheel:answer:{key}        hash     what an Idempotency-Key answered; expires
-    pinwheel:encode:…            lists and blobs of interactive requests; expire
+pinwheel:job:{id}            hash     one job: what was asked, state, lease, progress, result
+pinwheel:job:{id}:events     stream   its log; the entry id is `{seq}-0`, so numbers have no gaps
+pinwheel:jobs                zset     every job id, in order of time (scores are 0: ids sort)
+pinwheel:jobs:{state}        zset     the same by state
+pinwheel:leases              zset     job id by the end of its lease, server milliseconds
+pinwheel:unsent              zset     queued job id by when its message is to be sent (again)
+pinwheel:activity            stream   "job X has event N": what the API's one reader waits on
+pinwheel:dataset:{id}        hash     one data set     pinwheel:datasets  zset     pinwheel:digests  hash digest → id
+pinwheel:model:{name}        hash     records of versions (`v3`) and `reserved`   pinwheel:models  zset
+pinwheel:worker:{name}       hash     a live worker; expires
+pinwheel:answer:{key}        hash     what an Idempotency-Key answered; expires
+pinwheel:encode:…            lists and blobs of interactive requests; expire
 """
 
 PREFIX = "pinwheel:"

@@ -53,7 +53,7 @@ class Models:
     def _names(self) -> list[str]:
         return [name.decode() for name in self.client.zrange(keys.MODELS, 0, 20)]
 
-    def list(self, page: Page) -> tuple[list[dict[str, Any]], bool]:
+    def listed(self, page: Page) -> tuple[list[dict[str, Any]], bool]:
         """The newest version of each model, in the order of names."""
 
         def read(names: list[str]) -> list[dict[str, Any] | None]:
@@ -71,9 +71,7 @@ class Models:
         """Take one version away; `InUse` while a live job needs it. The files are the caller's."""
         last = self.find(name)["versions"] == [version]
         index = keys.MODELS if last else ""
-        answer = self.scripts.run(
-            "drop", used_by(name, version), index, name, "", "", json.dumps(LIVE), f"v{version}"
-        )
+        answer = self.scripts.run("drop", used_by(name, version), index, name, "", "", json.dumps(LIVE), f"v{version}")
         if answer[0] == "used":
             raise InUse(f"The model {name}@{version} is used by {answer[1]}, which has not ended.", job=answer[1])
         if answer[0] == "missing":

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import redis
 
-type Records = list[dict[str, Any] | None]
+Records = list[dict[str, Any] | None]
 
 
 @dataclass(frozen=True)

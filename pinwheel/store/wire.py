@@ -1,6 +1,6 @@
 """How arrays travel between the server and an encode worker: a header in JSON, then the raw bytes of each array.
 
-    4 bytes: length of the header, little-endian · header {"…": …, "arrays": [{"name", "dtype", "shape"}]} · bytes
+4 bytes: length of the header, little-endian · header {"…": …, "arrays": [{"name", "dtype", "shape"}]} · bytes
 """
 
 import json
@@ -15,7 +15,9 @@ DTYPES = {"uint8", "float32", "int32", "int64"}
 def pack(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bytes:
     described = [{"name": name, "dtype": str(array.dtype), "shape": array.shape} for name, array in arrays.items()]
     text = json.dumps(header | {"arrays": described}).encode()
-    return b"".join([len(text).to_bytes(4, "little"), text, *(np.ascontiguousarray(array).tobytes() for array in arrays.values())])
+    return b"".join(
+        [len(text).to_bytes(4, "little"), text, *(np.ascontiguousarray(array).tobytes() for array in arrays.values())]
+    )
 
 
 def unpack(message: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from pinwheel.store.artifacts import Artifacts
 from worker.encoding.engine import Engine
 
-type Key = tuple[str, int]
+Key = tuple[str, int]
 
 
 class EngineCache:

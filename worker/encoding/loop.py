@@ -131,7 +131,9 @@ def _answer(commands: redis.Redis, engines: EngineCache, group: list[Request]) -
         answers = [(request, {"error": "invalid_dataset", "detail": str(error)}, {}) for request in group]
     except Exception:
         log.exception("encode failed", model=group[0].model)
-        answers = [(request, {"error": "internal", "detail": "the worker failed; its log says why"}, {}) for request in group]
+        answers = [
+            (request, {"error": "internal", "detail": "the worker failed; its log says why"}, {}) for request in group
+        ]
     pipeline = commands.pipeline(transaction=False)
     for request, header, arrays in answers:
         pipeline.rpush(request.reply, pack({"id": request.id, **header}, arrays))

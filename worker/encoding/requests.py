@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from worker.encoding.engine import Engine
 
-type Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass

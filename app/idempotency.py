@@ -1,0 +1,158 @@
+"""`Idempotency-Key`: the same POST twice does its work once.
+
+The first request with a key reserves it, works, and keeps its answer if it succeeded; a second one with the same
+method, path, query and body gets that answer again. Answers that failed are not kept: the key is free again.
+"""
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+
+import redis.asyncio
+from fastapi import Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.problems import of_error
+from app.services import Services
+from pinwheel.errors import IdempotencyInProgress, IdempotencyMismatch, InvalidRequest, PinwheelError
+from pinwheel.store import keys
+
+MOST_KEPT_BYTES = 1024 * 1024
+RESERVED_SECONDS = 600
+KEPT_HEADERS = {"content-type", "location", "x-model", "vary"}
+
+
+class Idempotency:
+    """Answers above `MOST_KEPT_BYTES` (large features) are not kept: asking again computes them again."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        key = (
+            Headers(scope=scope).get("idempotency-key")
+            if scope["type"] == "http" and scope["method"] == "POST"
+            else None
+        )
+        if key is None:
+            return await self.app(scope, receive, send)
+        if not 1 <= len(key) <= 255:
+            error = InvalidRequest(f"An Idempotency-Key has 1 to 255 characters, not {len(key)}.")
+            return await of_error(Request(scope), error)(scope, receive, send)
+        services: Services = scope["app"].state.services
+        name = keys.answer(hashlib.sha256(key.encode()).hexdigest())
+        if await services.commands.hsetnx(name, "state", "running"):
+            await services.commands.expire(name, RESERVED_SECONDS)
+            return await self._first(services, name, scope, receive, send)
+        answer = await _again(services.commands, name, scope, receive)
+        return await answer(scope, receive, send)
+
+    async def _first(self, services: Services, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+        body = _Hashed(scope, receive)
+        kept = _Kept()
+
+        async def keep() -> None:
+            await body.drain()
+            await services.commands.hset(name, mapping=kept.fields(body.hexdigest()))
+            await services.commands.expire(name, services.settings.idempotency_seconds)
+            kept.stored = True
+
+        try:
+            await self.app(scope, body.receive, kept.passing(send, keep))
+        finally:
+            if not kept.stored:
+                await services.commands.delete(name)
+
+
+class _Kept:
+    """Watches an answer go by and keeps it."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.body = bytearray()
+        self.complete = False
+        self.too_large = False
+        self.stored = False
+
+    @property
+    def worth_keeping(self) -> bool:
+        return self.complete and not self.too_large and 200 <= self.status < 300
+
+    def passing(self, send: Send, keep: Callable[[], Awaitable[None]]) -> Send:
+        """`keep` runs before the last part goes out: whoever has the answer can ask again at once."""
+
+        async def pass_on(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.status = message["status"]
+                headers = Headers(raw=message["headers"])
+                self.headers = {name: value for name, value in headers.items() if name in KEPT_HEADERS}
+            elif message["type"] == "http.response.body":
+                self._add(message)
+                if self.worth_keeping:
+                    await keep()
+            await send(message)
+
+        return pass_on
+
+    def _add(self, message: Message) -> None:
+        self.too_large = self.too_large or len(self.body) + len(message.get("body", b"")) > MOST_KEPT_BYTES
+        if not self.too_large:
+            self.body += message.get("body", b"")
+        self.complete = not message.get("more_body", False)
+
+    def fields(self, digest: str) -> dict[str, str | bytes | int]:
+        return {
+            "state": "done",
+            "digest": digest,
+            "status": self.status,
+            "headers": json.dumps(self.headers),
+            "body": bytes(self.body),
+        }
+
+
+async def _again(commands: "redis.asyncio.Redis", name: str, scope: Scope, receive: Receive) -> Response:
+    body = _Hashed(scope, receive)
+    try:
+        await body.drain()
+    except PinwheelError as error:  # the body is too large
+        return of_error(Request(scope), error)
+    kept = await commands.hgetall(name)
+    if kept.get(b"state") != b"done":
+        busy = IdempotencyInProgress(
+            "The first request with this Idempotency-Key has not ended.", retry_after_seconds=1
+        )
+        return of_error(Request(scope), busy)
+    if kept[b"digest"].decode() != body.hexdigest():
+        mismatch = IdempotencyMismatch("This Idempotency-Key came with another request before; take a new key.")
+        return of_error(Request(scope), mismatch)
+    headers = MutableHeaders(json.loads(kept[b"headers"]))
+    headers["Idempotency-Replayed"] = "true"
+    return Response(kept[b"body"], int(kept[b"status"]), dict(headers))
+
+
+class _Hashed:
+    """A request's body, hashed together with its method, path and query while it goes by."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        line = f"{scope['method']} {scope['path']}?".encode() + scope["query_string"] + b"\n"
+        self._digest = hashlib.sha256(line)
+        self._receive = receive
+        self._ended = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request" and not self._ended:
+            self._digest.update(message.get("body", b""))
+            self._ended = not message.get("more_body", False)
+        return message
+
+    async def drain(self) -> None:
+        while not self._ended:
+            if (await self.receive())["type"] != "http.request":
+                return
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()

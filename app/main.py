@@ -1,0 +1,68 @@
+"""The server: `uvicorn app.main:app`. It speaks HTTP, keeps jobs in the store, and never imports torch."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.staticfiles import StaticFiles
+
+from app import problems
+from app.documented import Problem, ProblemEntry
+from app.idempotency import Idempotency
+from app.middleware import BodyLimit, RequestContext
+from app.routes import datasets, encode, events, jobs, models, pages, progress, system
+from app.services import running
+from pinwheel import __version__
+from pinwheel.logs import configure_logs
+from pinwheel.settings import settings
+from pinwheel.specs import EncodeJob, TrainJob
+from pinwheel.specs.builtin import BuiltinRequest, BuiltinSource
+
+SCHEMAS = (Problem, ProblemEntry, TrainJob, EncodeJob, BuiltinRequest, BuiltinSource)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    configure_logs(settings().log_level)
+    async with running() as services:
+        app.state.services = services
+        yield
+
+
+def create_app() -> FastAPI:
+    app = FastAPI(
+        title="Pinwheel",
+        version=__version__,
+        summary="Learns sparse features from images.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    for room in (system, datasets, jobs, events, progress, models, encode, pages):
+        app.include_router(room.router)
+    app.mount("/static", StaticFiles(directory=pages.WEB / "static"), name="static")
+    problems.install(app)
+    # The last one added stands outermost.
+    app.add_middleware(Idempotency)
+    app.add_middleware(BodyLimit, settings=settings())
+    app.add_middleware(RequestContext)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for model in SCHEMAS:
+            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= schema.pop("$defs", {})
+            schemas[model.__name__] = schema
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+app = create_app()

@@ -1,0 +1,95 @@
+"""Errors as problem+json (RFC 9457): one shape for everything that goes wrong."""
+
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from pinwheel.errors import PinwheelError, StoreUnavailable
+from pinwheel.specs.problems import describe
+from pinwheel.store.connection import UNREACHABLE
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+CODES = {
+    400: "invalid_request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    413: "payload_too_large",
+    415: "unsupported_media_type",
+    422: "invalid_request",
+}
+
+
+def problem(
+    request: Request,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    **more: Any,
+) -> JSONResponse:
+    body = {
+        "type": f"/docs#problem-{code.replace('_', '-')}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": request.url.path,
+        "code": code,
+        "request_id": request.scope.get("request_id"),
+        **more,
+    }
+    return JSONResponse(body, status, headers, MEDIA_TYPE)
+
+
+def of_error(request: Request, error: PinwheelError) -> JSONResponse:
+    headers = {"Retry-After": str(error.retry_after_seconds)} if error.retry_after_seconds is not None else None
+    more = dict(error.extra)
+    if error.errors:
+        more["errors"] = error.errors
+    return problem(request, error.status, error.code, error.title, error.detail, headers, **more)
+
+
+async def _pinwheel(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, PinwheelError)
+    return of_error(request, error)
+
+
+async def _unreachable(request: Request, error: Exception) -> JSONResponse:
+    log.warning("store unreachable", error=str(error))
+    return of_error(request, StoreUnavailable("The store does not answer.", retry_after_seconds=2))
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = CODES.get(error.status_code, "invalid_request" if error.status_code < 500 else "internal")
+    detail = (
+        f"There is no {request.method} {request.url.path}." if error.status_code in (404, 405) else str(error.detail)
+    )
+    return problem(request, error.status_code, code, str(error.detail), detail, dict(error.headers or {}))
+
+
+async def _validation(request: Request, error: Exception) -> JSONResponse:
+    """Parameters of the query and the path that FastAPI itself refused."""
+    assert isinstance(error, RequestValidationError)
+    found = describe(error.errors(), None, None)
+    for entry, raw in zip(found, error.errors(), strict=True):
+        entry["pointer"] = "/".join(["#", *(str(part) for part in raw["loc"])])
+    detail = "; ".join(f"{entry['pointer'].split('/')[-1]}: {entry['detail']}" for entry in found)
+    return problem(request, 422, "invalid_config", "A parameter is not valid", detail, errors=found)
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(PinwheelError, _pinwheel)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _validation)
+    for kind in UNREACHABLE:
+        app.add_exception_handler(kind, _unreachable)

@@ -1,0 +1,100 @@
+"""Published models: read, fetch, delete."""
+
+import io
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import FileResponse
+from safetensors.numpy import load_file
+
+from app.documented import content, errors
+from app.filters import FORMATS as FILTER_FORMATS
+from app.filters import View, answer, read_preview
+from app.formats.negotiate import choose
+from app.paging import Paged
+from app.services import Held
+from app.views import list_view, model_view
+from pinwheel.store.models import split
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+WEIGHT_FORMATS = {"safetensors": "application/x-safetensors", "npz": "application/x-npz"}
+IMMUTABLE = "public, max-age=31536000, immutable"
+
+
+def caching(model: str) -> str:
+    """An address with a version never changes its answer; one without follows the newest."""
+    return IMMUTABLE if "@" in model else "no-cache"
+
+
+@router.get("", responses=errors(422))
+def list_models(services: Held, page: Paged) -> dict[str, Any]:
+    """The newest version of every model, by name."""
+    records, more = services.models.listed(page)
+    return list_view([model_view(record) for record in records], more, "name")
+
+
+@router.get("/{model}", responses=errors(404))
+def read_model(model: str, services: Held) -> dict[str, Any]:
+    """One model: `name` is its newest version, `name@3` that version."""
+    return model_view(services.models.find(model))
+
+
+@router.delete("/{model}", status_code=204, responses=errors(404, 409))
+def delete_model(model: str, services: Held) -> Response:
+    """Delete one version (`name@3`) or all of them (`name`); refused while a job that uses it has not ended."""
+    name, version = split(model)
+    for number in [version] if version else services.models.find(name)["versions"]:
+        services.models.remove(name, number)
+        services.artifacts.remove(services.artifacts.model(name, number))
+    return Response(status_code=204)
+
+
+@router.get(
+    "/{model}/weights", response_class=Response, responses={200: content(*WEIGHT_FORMATS.values()), **errors(404, 406)}
+)
+def read_weights(
+    model: str,
+    request: Request,
+    services: Held,
+    format: Annotated[str | None, Query(description="safetensors or npz, instead of Accept.")] = None,
+) -> Response:
+    """All tensors of the model, with its spec as metadata."""
+    record = services.models.find(model)
+    name, version = record["name"], record["version"]
+    chosen = choose(request.headers.get("accept"), format, WEIGHT_FORMATS)
+    path = services.artifacts.model(name, version) / "weights.safetensors"
+    headers = {
+        "ETag": f'"{name}-{version}-{record["job"]}-{chosen}"',
+        "Cache-Control": caching(model),
+        "Vary": "Accept",
+        "X-Model": f"{name}@{version}",
+    }
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    filename = f"{name}-{version}.{chosen}"
+    if chosen == "safetensors":
+        return FileResponse(path, media_type=WEIGHT_FORMATS[chosen], filename=filename, headers=headers)
+    out = io.BytesIO()
+    np.savez(out, **load_file(path))  # type: ignore[arg-type]
+    headers["Content-Disposition"] = f'attachment; filename="{filename}"'
+    return Response(out.getvalue(), media_type=WEIGHT_FORMATS[chosen], headers=headers)
+
+
+@router.get(
+    "/{model}/filters",
+    response_class=Response,
+    responses={200: content(*FILTER_FORMATS.values()), **errors(400, 404, 406, 422)},
+)
+def read_filters(model: str, request: Request, services: Held, view: View) -> Response:
+    """All filters as one picture, as numbers, or as statistics of each unit."""
+    record = services.models.find(model)
+    name, version = record["name"], record["version"]
+    chosen = choose(request.headers.get("accept"), view.format, FILTER_FORMATS)
+    filters = read_preview(services.artifacts.model(name, version) / "units.safetensors", view.kind)
+    texts = {"model": name, "version": str(version), "step": str(record["step"]), "query": str(request.url.query)}
+    response = answer(request, filters, view, chosen, texts, f"{name}-{version}-{record['job']}")
+    response.headers["Cache-Control"] = caching(model)
+    response.headers["X-Model"] = f"{name}@{version}"
+    return response

@@ -1,0 +1,111 @@
+"""What a training shows while it runs: curves and filters; and what an encoding leaves: features."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
+
+from app.documented import content, errors
+from app.filters import FORMATS as FILTER_FORMATS
+from app.filters import View, answer, read_preview
+from app.formats.features import FORMATS as FEATURE_FORMATS
+from app.formats.features import encode_stored
+from app.formats.negotiate import choose
+from app.services import Held
+from pinwheel.errors import Gone, InvalidRequest, JobStateConflict, NotFound
+from pinwheel.states import TERMINAL, State, allowed_commands
+from pinwheel.store import events
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@router.get("/{job_id}/metrics", responses=errors(404, 422))
+def read_metrics(
+    job_id: str,
+    services: Held,
+    max_points: Annotated[int, Query(ge=2, le=20_000, description="Most points; more are thinned evenly.")] = 2000,
+    from_step: Annotated[int, Query(ge=0, description="First step of interest.")] = 0,
+) -> dict[str, Any]:
+    """The history of every metric, by columns; a value that was not measured at a step is null."""
+    services.jobs.get(job_id)
+    points = [
+        event["data"]
+        for event in events.read(services.client, job_id)
+        if event["type"] == "metrics" and event["data"]["step"] >= from_step
+    ]
+    chosen = points
+    if len(points) > max_points:
+        chosen = [points[index] for index in np.linspace(0, len(points) - 1, max_points).round().astype(int)]
+    names = dict.fromkeys(name for point in chosen for name in point)
+    columns = {name: [point.get(name) for point in chosen] for name in names}
+    return {"object": "metrics", "job": job_id, "points": len(chosen), "total_points": len(points), "columns": columns}
+
+
+@router.get(
+    "/{job_id}/filters",
+    response_class=Response,
+    responses={200: content(*FILTER_FORMATS.values()), **errors(404, 406, 422)},
+)
+def read_filters(
+    job_id: str,
+    request: Request,
+    services: Held,
+    view: View,
+    step: Annotated[
+        int | None, Query(ge=0, description="The last picture at or before this step; the newest without.")
+    ] = None,
+) -> Response:
+    """The filters as they are now, or as they were at a step; `X-Step` says at which step they were taken."""
+    services.jobs.get(job_id)
+    path, taken = _preview(services.artifacts.job(job_id) / "previews", step)
+    filters = read_preview(path, view.kind)
+    chosen = choose(request.headers.get("accept"), view.format, FILTER_FORMATS)
+    texts = {"job": job_id, "step": str(taken), "query": str(request.url.query)}
+    response = answer(request, filters, view, chosen, texts, f"{job_id}-{taken}")
+    response.headers["X-Step"] = str(taken)
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+def _preview(folder: Path, step: int | None) -> tuple[Path, int]:
+    taken = sorted(int(path.stem) for path in folder.glob("*.safetensors") if re.fullmatch(r"\d+", path.stem))
+    fitting = [number for number in taken if step is None or number <= step]
+    if not taken:
+        raise NotFound("There is no picture of the filters yet; the first comes when the training starts.")
+    if not fitting:
+        raise NotFound(f"There is no picture at or before step {step}; the first is at step {taken[0]}.")
+    return folder / f"{fitting[-1]:09d}.safetensors", fitting[-1]
+
+
+@router.get(
+    "/{job_id}/result",
+    response_class=Response,
+    responses={200: content(*FEATURE_FORMATS.values()), **errors(404, 406, 409, 410, 422)},
+)
+def read_result(
+    job_id: str,
+    request: Request,
+    services: Held,
+    format: Annotated[str | None, Query(description="json, npy or npz, instead of Accept.")] = None,
+) -> Response:
+    """The features of an encoding job that succeeded."""
+    job = services.jobs.get(job_id)
+    if job["type"] != "encode":
+        raise InvalidRequest(
+            f"{job_id} is a {job['type']} job; only encode jobs have a result. Its model is {job.get('model')}."
+        )
+    state = State(job["state"])
+    if state is not State.SUCCEEDED:
+        ended = "it has no result" if state in TERMINAL else "its result is not there yet"
+        raise JobStateConflict(f"The job is {state}; {ended}.", current=state, allowed=allowed_commands(state))
+    path = services.artifacts.job(job_id) / job["result"]["file"]
+    if not path.exists():
+        raise Gone(f"The result of {job_id} is no longer there.")
+    default = job["output"]["format"]
+    available = {default: FEATURE_FORMATS[default], **FEATURE_FORMATS}
+    chosen = choose(request.headers.get("accept"), format, available)
+    body, media_type = encode_stored(path, chosen, job["result"], job["model"])
+    headers = {"Vary": "Accept", "X-Model": job["model"], "ETag": f'"{job_id}-{chosen}"'}
+    return Response(body, media_type=media_type, headers=headers)

@@ -1,0 +1,81 @@
+"""Everything that the routes stand on, made once when the server starts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+import redis
+import redis.asyncio
+from fastapi import Depends, Request
+
+from app.encoder import Encoder
+from app.queue import JobQueue
+from app.reaper import reap_forever
+from app.watch import Watch
+from pinwheel.settings import Settings, settings
+from pinwheel.store.artifacts import Artifacts
+from pinwheel.store.connection import connect, connect_async, connect_blocking_async
+from pinwheel.store.datasets import Datasets
+from pinwheel.store.jobs import JobStore
+from pinwheel.store.models import Models
+
+DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+
+
+@dataclass(frozen=True)
+class Services:
+    settings: Settings
+    client: redis.Redis
+    commands: "redis.asyncio.Redis"
+    artifacts: Artifacts
+    jobs: JobStore
+    datasets: Datasets
+    models: Models
+    queue: JobQueue
+    watch: Watch
+    encoder: Encoder
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[Services]:
+    """The services with their background readers; all are stopped at the end."""
+    config = settings()
+    url = config.redis_url or DEFAULT_REDIS_URL
+    client, commands, blocking = connect(url), connect_async(url), connect_blocking_async(url)
+    services = Services(
+        settings=config,
+        client=client,
+        commands=commands,
+        artifacts=Artifacts(config.data_dir),
+        jobs=JobStore(client, config),
+        datasets=Datasets(client),
+        models=Models(client),
+        queue=JobQueue(url),
+        watch=Watch(blocking),
+        encoder=Encoder(commands, blocking, config),
+    )
+    readers = [
+        asyncio.create_task(services.watch.run()),
+        asyncio.create_task(services.encoder.run()),
+        asyncio.create_task(reap_forever(services.jobs, services.queue, config.reap_seconds)),
+    ]
+    try:
+        yield services
+    finally:
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+        services.queue.close()
+        await blocking.aclose()
+        await commands.aclose()
+        client.close()
+
+
+def services_of(request: Request) -> Services:
+    found: Services = request.app.state.services
+    return found
+
+
+Held = Annotated[Services, Depends(services_of)]

@@ -1,0 +1,77 @@
+"""Records of the store as the API shows them (field names: docs/api.md)."""
+
+from typing import Any
+
+from pinwheel.states import TERMINAL, State
+
+EMPTY_PROGRESS = {
+    "step": 0,
+    "total_steps": None,
+    "epoch": 0.0,
+    "fraction": 0.0,
+    "samples_per_second": None,
+    "eta": None,
+}
+
+
+def job_view(job: dict[str, Any]) -> dict[str, Any]:
+    state = State(job["state"])
+    here = f"/v1/jobs/{job['id']}"
+    links = {"self": here, "events": f"{here}/events", "metrics": f"{here}/metrics", "html": f"/jobs/{job['id']}"}
+    links |= {"filters": f"{here}/filters"} if job["type"] == "train" else {"result": f"{here}/result"}
+    view = {
+        "object": "job",
+        "id": job["id"],
+        "type": job["type"],
+        "name": job.get("name"),
+        "status": state.value,
+        "terminal": state in TERMINAL,
+        "status_reason": job.get("status_reason"),
+        "recipe": job.get("recipe"),
+        "dataset": job["dataset"],
+        "validation": job.get("validation"),
+        "spec": job.get("spec"),
+        "model": job.get("model"),
+        "publish_as": job.get("publish_as"),
+        "progress": job.get("progress") or EMPTY_PROGRESS,
+        "metrics": job.get("metrics") or {},
+        "attempt": job["attempt"],
+        "max_attempts": job["max_attempts"],
+        "worker": job.get("worker"),
+        "queue_position": job.get("queue_position"),
+        "error": job.get("error"),
+        "created_at": job["created_at"],
+        "started_at": job.get("started_at"),
+        "finished_at": job.get("finished_at"),
+        "metadata": job.get("metadata") or {},
+        "links": links,
+    }
+    if job["type"] == "encode":
+        view |= {"output": job["output"], "result": _result_view(job)}
+    return view
+
+
+def _result_view(job: dict[str, Any]) -> dict[str, Any] | None:
+    result = job.get("result")
+    return {name: value for name, value in result.items() if name != "file"} if result else None
+
+
+def dataset_view(record: dict[str, Any]) -> dict[str, Any]:
+    return {"object": "dataset", **record, "links": {"preview": f"/v1/datasets/{record['id']}/preview"}}
+
+
+def model_view(record: dict[str, Any]) -> dict[str, Any]:
+    here = f"/v1/models/{record['name']}@{record['version']}"
+    shown = {name: value for name, value in record.items() if name != "format"}
+    links = {"self": here, "weights": f"{here}/weights", "filters": f"{here}/filters", "encode": f"{here}/encode"}
+    return {"object": "model", **shown, "links": links | {"job": f"/v1/jobs/{record['job']}"}}
+
+
+def list_view(items: list[dict[str, Any]], has_more: bool, key: str = "id") -> dict[str, Any]:
+    return {
+        "object": "list",
+        "data": items,
+        "first_id": items[0][key] if items else None,
+        "last_id": items[-1][key] if items else None,
+        "has_more": has_more,
+    }

@@ -1,0 +1,6 @@
+// Reloads the wall while a job lives, when the tab is looked at.
+const live = document.querySelector(".state.running, .state.queued, .state.cancelling, .state.pausing");
+if (live) setInterval(() => document.hidden || location.reload(), 5000);
+for (const picture of document.querySelectorAll(".wall img")) {
+  picture.addEventListener("error", () => picture.remove());
+}
