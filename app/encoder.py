@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import redis.asyncio
 import structlog
 from numpy.typing import NDArray
 
 from pinwheel.errors import InvalidDataset, NotFound, NoWorker, PinwheelError, StoreUnavailable, TooManyRequests
 from pinwheel.settings import Settings
 from pinwheel.store import keys
-from pinwheel.store.connection import UNREACHABLE
+from pinwheel.store.connection import UNREACHABLE, AsyncClient
 from pinwheel.store.wire import pack, unpack
 
 log = structlog.get_logger()
@@ -33,7 +32,7 @@ class Answer:
 
 
 class Encoder:
-    def __init__(self, commands: "redis.asyncio.Redis", blocking: "redis.asyncio.Redis", settings: Settings) -> None:
+    def __init__(self, commands: AsyncClient, blocking: AsyncClient, settings: Settings) -> None:
         self._commands = commands
         self._blocking = blocking
         self._seconds = settings.encode_seconds

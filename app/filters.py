@@ -10,11 +10,10 @@ import numpy as np
 from fastapi import Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
-from pinwheel.pictures.encode import encode_png, encode_webp
 from safetensors.numpy import load_file
 
 from pinwheel.errors import InvalidRequest, NotFound
-from pinwheel.pictures.mosaic import MosaicOptions, Normalize, Order, layout, mosaic
+from pinwheel.pictures.mosaic import MosaicOptions, Normalize, Order, encode_png, encode_webp, layout, mosaic
 from pinwheel.pictures.statistics import filter_statistics
 
 FORMATS = {

@@ -8,7 +8,6 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable
 
-import redis.asyncio
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -18,6 +17,7 @@ from app.problems import of_error
 from app.services import Services
 from pinwheel.errors import IdempotencyInProgress, IdempotencyMismatch, InvalidRequest, PinwheelError
 from pinwheel.store import keys
+from pinwheel.store.connection import AsyncClient
 
 MOST_KEPT_BYTES = 1024 * 1024
 RESERVED_SECONDS = 600
@@ -113,7 +113,7 @@ class _Kept:
         }
 
 
-async def _again(commands: "redis.asyncio.Redis", name: str, scope: Scope, receive: Receive) -> Response:
+async def _again(commands: AsyncClient, name: str, scope: Scope, receive: Receive) -> Response:
     body = _Hashed(scope, receive)
     try:
         await body.drain()

@@ -6,8 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-import redis
-import redis.asyncio
 from fastapi import Depends, Request
 
 from app.encoder import Encoder
@@ -16,7 +14,7 @@ from app.reaper import reap_forever
 from app.watch import Watch
 from pinwheel.settings import Settings, settings
 from pinwheel.store.artifacts import Artifacts
-from pinwheel.store.connection import connect, connect_async, connect_blocking_async
+from pinwheel.store.connection import AsyncClient, Client, connect, connect_async, connect_blocking_async
 from pinwheel.store.datasets import Datasets
 from pinwheel.store.jobs import JobStore
 from pinwheel.store.models import Models
@@ -27,8 +25,8 @@ DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 @dataclass(frozen=True)
 class Services:
     settings: Settings
-    client: redis.Redis
-    commands: "redis.asyncio.Redis"
+    client: Client
+    commands: AsyncClient
     artifacts: Artifacts
     jobs: JobStore
     datasets: Datasets

@@ -7,11 +7,10 @@ where they are, so nobody can be too slow and nothing is lost.
 import asyncio
 from collections import defaultdict
 
-import redis.asyncio
 import structlog
 
 from pinwheel.store import keys
-from pinwheel.store.connection import UNREACHABLE
+from pinwheel.store.connection import UNREACHABLE, AsyncClient
 
 log = structlog.get_logger()
 
@@ -19,7 +18,7 @@ BLOCK_MS = 5000
 
 
 class Watch:
-    def __init__(self, blocking: "redis.asyncio.Redis") -> None:
+    def __init__(self, blocking: AsyncClient) -> None:
         self._blocking = blocking
         self._followers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pinwheel.pictures.encode import encode_png
 
 from app import uploads
 from app.documented import content, errors
@@ -12,7 +11,8 @@ from app.paging import Paged
 from app.previews import some_images
 from app.services import Held
 from app.views import dataset_view, list_view
-from pinwheel.pictures.images import preview
+from pinwheel.pictures.images import image_grid
+from pinwheel.pictures.mosaic import encode_png
 
 router = APIRouter(prefix="/v1/datasets", tags=["data sets"])
 
@@ -65,5 +65,5 @@ def preview_dataset(
     """A mosaic of some of its images."""
     record = services.datasets.find(dataset_id)
     images = some_images(services.artifacts.dataset(record["id"]), count)
-    picture = encode_png(preview(images), {"dataset": record["id"]})
+    picture = encode_png(image_grid(images), {"dataset": record["id"]})
     return Response(picture, media_type="image/png", headers={"ETag": f'"{record["digest"]}-{count}"'})

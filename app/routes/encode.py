@@ -7,7 +7,6 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
-from pinwheel.pictures.encode import encode_png
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
@@ -20,6 +19,7 @@ from app.formats.negotiate import choose
 from app.services import Held, Services
 from pinwheel.errors import InvalidConfig, InvalidRequest, PayloadTooLarge
 from pinwheel.pictures.images import comparison
+from pinwheel.pictures.mosaic import encode_png
 
 router = APIRouter(prefix="/v1/models", tags=["encoding"])
 
