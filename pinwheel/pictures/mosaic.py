@@ -143,7 +143,7 @@ def tile(tiles: Pixels, cols: int, scale: int, pad: int) -> Pixels:
     return canvas
 
 
-def encode_picture(pixels: Pixels, format: Literal["png", "webp"], text: Mapping[str, str] | None = None) -> bytes:  # noqa: A002
+def encode_picture(pixels: Pixels, format: Literal["png", "webp"], text: Mapping[str, str] | None = None) -> bytes:
     """`pixels` (height, width, 1 or 3) as a file; only PNG carries `text`."""
     return encode_png(pixels, text) if format == "png" else encode_webp(pixels)
 

@@ -1,0 +1,142 @@
+"""The command line. Imports inside the commands: `pinwheel --help` must not load numpy or a server."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Never
+
+import typer
+
+from pinwheel import __version__
+
+if TYPE_CHECKING:
+    from pinwheel.settings import Settings
+    from pinwheel.up import Service
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Learn sparse features from images: a server, its workers and a demo.",
+)
+
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. [PINWHEEL_PORT, 8000]")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on. [PINWHEEL_HOST, 127.0.0.1]")]
+Data = Annotated[Path | None, typer.Option(help="Folder of everything kept. [PINWHEEL_DATA_DIR, pinwheel-data]")]
+Workers = Annotated[int, typer.Option(min=1, max=64, help="Training workers.")]
+NoEmbedded = Annotated[
+    bool, typer.Option("--no-embedded", help="Never start the embedded store; use PINWHEEL_REDIS_URL.")
+]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Allow an address that other machines can reach.")]
+Exit = Annotated[bool, typer.Option("--exit", help="End when the demo is done, instead of serving on.")]
+Out = Annotated[Path, typer.Option(help="Folder for the demo's pictures and features.")]
+
+
+@app.command()
+def up(
+    port: Port = None,
+    host: Host = None,
+    data: Data = None,
+    workers: Workers = 1,
+    no_embedded: NoEmbedded = False,
+    insecure: Insecure = False,
+) -> None:
+    """Run the whole service on this machine: store, server and workers, until Ctrl-C."""
+    from pinwheel.up import CannotStart
+    from pinwheel.up.signals import interrupted_once
+
+    try:
+        with interrupted_once():
+            _serve(_service(port, host, data, workers, no_embedded, insecure))
+    except CannotStart as problem:
+        _fail(str(problem), problem.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("Stopped.")
+
+
+@app.command()
+def demo(exit_: Exit = False, out: Out = Path("demo"), data: Data = None, port: Port = None) -> None:
+    """Train on hand-written digits, show the filters, and keep serving."""
+    from pinwheel.demo import run_demo
+    from pinwheel.errors import PinwheelError
+    from pinwheel.up import CannotStart
+    from pinwheel.up.signals import interrupted_once
+
+    try:
+        with interrupted_once():
+            run_demo(_service(port, None, data, 1, False, False), out, stay=not exit_)
+    except CannotStart as problem:
+        _fail(str(problem), problem.exit_code)
+    except PinwheelError as problem:
+        _fail(f"The demo failed: {problem.detail}")
+    except KeyboardInterrupt:
+        typer.echo("Stopped.")
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    app()
+
+
+def _service(
+    port: int | None, host: str | None, data: Path | None, workers: int, no_embedded: bool, insecure: bool
+) -> "Service":
+    """The service that the options ask for; what they leave out comes from the environment."""
+    from pinwheel.up import CannotStart, Service
+
+    _log_to_stderr()
+    config = _settings()
+    if no_embedded and not config.redis_url:
+        raise CannotStart("--no-embedded needs a store of your own: set PINWHEEL_REDIS_URL.", exit_code=2)
+    return Service(
+        data or config.data_dir,
+        host=host or config.host,
+        port=config.port if port is None else port,
+        workers=workers,
+        redis_url=config.redis_url,
+        insecure=insecure,
+        log_level=config.log_level,
+    )
+
+
+def _serve(service: "Service") -> None:
+    import threading
+
+    typer.echo("Starting …")
+    with service:
+        typer.echo(f"Pinwheel is ready.\n{service.summary()}\nCtrl-C stops it.")
+        threading.Event().wait()
+
+
+def _settings() -> "Settings":
+    from pydantic import ValidationError
+
+    from pinwheel.settings import Settings
+
+    try:
+        return Settings()
+    except ValidationError as problem:
+        lines = [
+            f"PINWHEEL_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}, not {e['input']!r}" for e in problem.errors()
+        ]
+        _fail("\n".join(lines), 2)
+
+
+def _log_to_stderr() -> None:
+    import structlog
+
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+
+def _fail(message: str, exit_code: int = 1) -> Never:
+    typer.echo(message, err=True)
+    raise typer.Exit(exit_code)
+
+
+if __name__ == "__main__":
+    main()
