@@ -1,0 +1,104 @@
+"""A published model as the client sees it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pinwheel.client.bodies import Images, image_body, read_features, read_npy
+from pinwheel.client.connection import Connection
+from pinwheel.client.jobs import fetch_filters
+
+
+@dataclass(frozen=True)
+class Classification:
+    """`probabilities` (N, classes) of each image, and for each the most probable of `classes`."""
+
+    classes: list[Any]
+    probabilities: NDArray[np.float64]
+    predictions: list[Any]
+
+
+class Model:
+    """One version of a model. Images are an array (N, H, W, C), (N, H, W) or (N, inputs), a file's bytes or path, or a
+    list of those.
+    """
+
+    def __init__(self, connection: Connection, record: dict[str, Any]) -> None:
+        self._connection = connection
+        self.record = record
+
+    def __repr__(self) -> str:
+        return f"<Model {self.id}>"
+
+    @property
+    def id(self) -> str:
+        """`name@version`: what this object talks about, even when a newer version comes."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def name(self) -> str:
+        return str(self.record["name"])
+
+    @property
+    def version(self) -> int:
+        return int(self.record["version"])
+
+    def encode(self, images: Images, *, sparse: bool = False, **options: Any) -> Any:
+        """Features (N, units): an array, or with `sparse` a scipy CSR matrix.
+
+        `options`: topk, threshold, dtype, passes.
+        """
+        if sparse:
+            return read_features(self.encode_npz(images, sparse=True, **options))
+        return read_npy(self._post("encode", images, format="npy", **options))
+
+    def encode_npz(self, images: Images, *, sparse: bool = True, **options: Any) -> bytes:
+        """The same as the bytes of an .npz file; a sparse one is what `scipy.sparse.load_npz` reads."""
+        return self._post("encode", images, format="npz", sparse="true" if sparse else "false", **options)
+
+    def reconstruct(self, images: Images, passes: int | None = None) -> NDArray[np.float32]:
+        """What the code keeps of each image, (N, H, W, C)."""
+        return read_npy(self._post("reconstruct", images, format="npy", passes=passes))
+
+    def classify(self, images: Images, passes: int | None = None) -> Classification:
+        """Needs a model that was trained with labels."""
+        answer = self._connection.json(
+            "POST", f"{self._path}/classify", params=_given(format="json", passes=passes), body=image_body(images)
+        )
+        return Classification(answer["classes"], np.asarray(answer["probabilities"]), answer["predictions"])
+
+    def filters(self, format: str = "png", **view: Any) -> Any:
+        """All filters: bytes of a picture, an array (units, H, W, C) for npy, a dict for json.
+
+        `view`: cols, scale, pad, normalize, order, kind.
+        """
+        return fetch_filters(self._connection, self._path, format, view)
+
+    def weights(self, path: str | Path, format: str = "safetensors") -> Path:
+        """Write the model's tensors to `path`, as safetensors or npz. An older file there stays if this fails."""
+        target = Path(path)
+        content = self._connection.send("GET", f"{self._path}/weights", params={"format": format}).content
+        beside = target.with_name(target.name + ".part")
+        beside.write_bytes(content)
+        return beside.replace(target)
+
+    def delete(self) -> None:
+        self._connection.send("DELETE", self._path)
+
+    @property
+    def _path(self) -> str:
+        return f"/v1/models/{self.id}"
+
+    def _post(self, operation: str, images: Images, **params: Any) -> bytes:
+        # Without an Idempotency-Key: the answer follows from the images, and the server would store it for a day.
+        answer = self._connection.send(
+            "POST", f"{self._path}/{operation}", params=_given(**params), body=image_body(images)
+        )
+        return answer.content
+
+
+def _given(**params: Any) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value is not None}
