@@ -68,6 +68,8 @@ def demo(exit_: Exit = False, out: Out = Path("demo"), data: Data = None, port: 
         _fail(str(problem), problem.exit_code)
     except PinwheelError as problem:
         _fail(f"The demo failed: {problem.detail}")
+    except OSError as problem:  # no answer, or nowhere to write
+        _fail(f"The demo failed: {problem}")
     except KeyboardInterrupt:
         typer.echo("Stopped.")
         raise typer.Exit(130) from None
