@@ -1,0 +1,1 @@
+"""Data as the trainer sees them: the one stored form, scaled, in the order of the seed."""

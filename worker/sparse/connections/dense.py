@@ -1,0 +1,47 @@
+"""Dense connection: every unit sees every input.
+
+    decode(z) = D z,   ‖d_j‖₂ ≤ max_norm
+
+Rolfe and LeCun, ICLR 2013, section 2. The columns are bounded, not fixed to unit length. Initialisation as in the
+authors' code: uniform noise plus a quarter of a training input per column, then every column to norm 1; without the
+inputs some units never learn, with more of them many learn slowly.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from worker.sparse.bounds import Rates, bound_norms_
+
+TEMPLATE_SHARE = 0.25
+
+
+class Dense(nn.Module):
+    """`dictionary` (inputs, units): columns are units. `max_norm` bounds the L2 norm of each column."""
+
+    def __init__(self, dictionary: Tensor, max_norm: float = 1.0) -> None:
+        super().__init__()
+        self.dictionary = nn.Parameter(dictionary.clone(memory_format=torch.contiguous_format))
+        self.max_norm = max_norm
+
+    def decode(self, code: Tensor) -> Tensor:
+        """(batch, units) → (batch, inputs)"""
+        return code @ self.dictionary.t()
+
+    def rates(self) -> Rates:
+        return [(self.dictionary, 1.0)]
+
+    def project(self) -> None:
+        bound_norms_(self.dictionary, 0, self.max_norm)
+
+
+def draw_dictionary(examples: Tensor, units: int, generator: torch.Generator) -> Tensor:
+    """A first dictionary (inputs, units) with columns of norm 1, from `examples` (n, inputs), n ≥ 1.
+
+    Each column gets an example drawn with replacement, scaled to norm 1 (an example of zeros adds nothing).
+    """
+    inputs = examples.shape[1]
+    limit = units**-0.5
+    noise = torch.empty(inputs, units, dtype=examples.dtype).uniform_(-limit, limit, generator=generator)
+    drawn = examples[torch.randint(len(examples), (units,), generator=generator)]
+    templates = torch.nn.functional.normalize(drawn, dim=1).t()
+    return torch.nn.functional.normalize(noise + TEMPLATE_SHARE * templates, dim=0)

@@ -1,0 +1,81 @@
+"""What is measured of a model on a set of inputs.
+
+    unexplained_variance = Σ (x − x̂)² / Σ (x − mean x)²       l0 = mean number of active units
+    active_fraction = l0 / units                             dead_units = units active for none of the inputs
+
+The mean of the first is per input dimension over the whole set. The functions take whole tensors; `Tally` gathers the
+same numbers batch by batch in float64.
+"""
+
+import torch
+from torch import Tensor
+
+
+def unexplained_variance(x: Tensor, reconstruction: Tensor) -> float:
+    """Both (n, inputs). 0 is perfect, 1 as good as the mean; NaN where the inputs do not vary."""
+    error = (x - reconstruction).double().square().sum()
+    return float(error / (x.double() - x.double().mean(0)).square().sum())
+
+
+def l0(code: Tensor) -> float:
+    return float((code != 0).sum(1).double().mean())
+
+
+def active_fraction(code: Tensor) -> float:
+    return l0(code) / code.shape[1]
+
+
+def dead_units(code: Tensor) -> int:
+    return int((code == 0).all(0).sum())
+
+
+def classification_error(logits: Tensor, labels: Tensor) -> float:
+    return float((logits.argmax(1) != labels).double().mean())
+
+
+class Tally:
+    """Sums over batches, kept on the device until they are asked for."""
+
+    def __init__(self, inputs: int, units: int, device: torch.device) -> None:
+        self.count = 0
+        self.active = torch.zeros(units, dtype=torch.float64, device=device)
+        self.first = torch.zeros(inputs, dtype=torch.float64, device=device)
+        self.second = torch.zeros((), dtype=torch.float64, device=device)
+        self.error = torch.zeros((), dtype=torch.float64, device=device)
+        self.wrong: Tensor | None = None
+
+    def add(
+        self,
+        x: Tensor,
+        reconstruction: Tensor,
+        code: Tensor,
+        logits: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> None:
+        self.count += len(x)
+        self.active += (code != 0).sum(0)
+        self.first += x.sum(0, dtype=torch.float64)
+        self.second += x.square().sum(dtype=torch.float64)
+        self.error += (x - reconstruction).square().sum(dtype=torch.float64)
+        if logits is not None and labels is not None:
+            wrong = (logits.argmax(1) != labels).sum()
+            self.wrong = wrong if self.wrong is None else self.wrong + wrong
+
+    def usage(self) -> Tensor:
+        """(units,) share of the inputs that switch each unit on"""
+        return (self.active / self.count).float()
+
+    def values(self) -> dict[str, float]:
+        """Every measure that is defined: inputs that do not vary have no unexplained variance."""
+        mean_active = float(self.active.sum()) / self.count
+        values = {
+            "l0": mean_active,
+            "active_fraction": mean_active / len(self.active),
+            "dead_units": float((self.active == 0).sum()),
+        }
+        deviation = float(self.second - self.first.square().sum() / self.count)
+        if deviation > 1e-12 * float(self.second):
+            values["unexplained_variance"] = float(self.error) / deviation
+        if self.wrong is not None:
+            values["classification_error"] = float(self.wrong) / self.count
+        return values

@@ -1,0 +1,79 @@
+"""Checkpoints: everything that decides the future of a training, in one safetensors file.
+
+    model.{parameter}                       parameters
+    adam.{parameter}.{step|exp_avg|exp_avg_sq}   state of Adam; absent where a parameter has not been updated yet
+    metadata: format, step, spec
+
+No state of a random generator is in it: every draw is a function of (seed, step), see `worker.data.random`. On one
+CPU with one number of threads a training that goes on from a checkpoint ends bit for bit like one that never stopped.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from pinwheel.specs import TrainSpec
+from worker.data.files import write_tensors
+from worker.sparse.autoencoder import Autoencoder
+
+FORMAT = "pinwheel-checkpoint/1"
+KEPT = 2
+
+
+def checkpoint_path(out: Path, token: int, step: int) -> Path:
+    return out / "checkpoints" / f"{token}-{step:09d}.safetensors"
+
+
+def save_checkpoint(
+    path: Path, model: Autoencoder, optimizer: torch.optim.Optimizer, spec: TrainSpec, step: int
+) -> None:
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in model.named_parameters():
+        tensors[f"model.{name}"] = parameter
+        for key, value in optimizer.state[parameter].items():
+            tensors[f"adam.{name}.{key}"] = value
+    metadata = {"format": FORMAT, "step": str(step), "spec": spec.model_dump_json()}
+    write_tensors(path, tensors, metadata)
+
+
+def drop_older(path: Path) -> None:
+    """Keep the newest `KEPT` checkpoints of the attempt that wrote `path`."""
+    token = path.name.split("-")[0]
+    for old in sorted(path.parent.glob(f"{token}-*.safetensors"))[:-KEPT]:
+        old.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path, model: Autoencoder, optimizer: torch.optim.Optimizer, spec: TrainSpec) -> int:
+    """Fill `model` and `optimizer` from the file; returns its step. Raises ValueError where it does not belong here."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 — not a mapping
+    except (FileNotFoundError, SafetensorError) as error:
+        raise ValueError(f"checkpoint {path.name} cannot be read: {error}") from error
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"checkpoint {path.name} has the format {metadata.get('format')!r}; {FORMAT!r} is allowed")
+    if json.loads(metadata["spec"]) != json.loads(spec.model_dump_json()):
+        raise ValueError(f"checkpoint {path.name} belongs to another spec: {metadata['spec']}")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(fitting(tensors, f"model.{name}", parameter))
+            optimizer.state[parameter] = adam_state(tensors, name, parameter)
+    return int(metadata["step"])
+
+
+def adam_state(tensors: dict[str, Tensor], name: str, parameter: Tensor) -> dict[str, Tensor]:
+    prefix = f"adam.{name}."
+    state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    # allocated like the parameter: a buffer of the file may be aligned otherwise, and then be summed otherwise
+    return {key: value.to(parameter.device, copy=True) for key, value in state.items()}
+
+
+def fitting(tensors: dict[str, Tensor], name: str, like: Tensor) -> Tensor:
+    if name not in tensors or tensors[name].shape != like.shape:
+        found = tuple(tensors[name].shape) if name in tensors else "nothing"
+        raise ValueError(f"the checkpoint has {found} as {name}; the model needs {tuple(like.shape)}")
+    return tensors[name]

@@ -1,0 +1,108 @@
+"""From a plan to all that a training works with. Whatever does not fit together raises ValueError here."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pinwheel.specs import Softmax, TrainSpec
+from worker.data.inputs import Inputs
+from worker.data.random import permutation
+from worker.data.reader import Dataset, open_dataset
+from worker.data.sampler import Sampler, split
+from worker.sparse.autoencoder import Autoencoder
+from worker.training.build import fresh_model
+from worker.training.plan import Plan
+from worker.training.schedule import EVALUATION_INPUTS, Schedule, evaluation_inputs
+
+ADAM_BETAS = (0.9, 0.99)
+# Inputs that the first dictionary is drawn from, at most.
+EXAMPLES = 10_000
+
+
+@dataclass
+class Prepared:
+    device: torch.device
+    dataset: Dataset
+    train: Inputs
+    sampler: Sampler
+    schedule: Schedule
+    evaluated: Inputs
+    part: Tensor  # indices into `evaluated` for the metrics on the way
+    whole: Tensor  # ... and for those at the end
+    model: Autoencoder
+    optimizer: torch.optim.Optimizer
+
+
+def prepare(plan: Plan) -> Prepared:
+    torch.set_num_threads(plan.threads or len(os.sched_getaffinity(0)))
+    spec = plan.spec
+    device = chosen_device(spec)
+    dataset = open_dataset(plan.dataset)
+    scale, seed = spec.preprocessing.scale, spec.training.seed
+    train_rows, held_out = split(len(dataset), plan.split, seed) if plan.split else (None, None)
+    train = Inputs(dataset, scale, train_rows, device)
+    evaluated = train
+    if held_out is not None:
+        evaluated = Inputs(dataset, scale, held_out, device)
+    if plan.validation is not None:
+        evaluated = Inputs(fitting_validation(open_dataset(plan.validation), dataset, spec), scale, None, device)
+    sampler = Sampler(len(train), spec.training.batch_size, seed, device)
+    schedule = Schedule.of(spec.training, spec.training.epochs * sampler.steps_per_epoch)
+    whole = permutation(len(evaluated), seed, "evaluation").to(device)
+    part = whole[: evaluation_inputs(schedule.total_steps, sampler.batch_size)]
+    model = drawn_model(spec, train, dataset.classes).to(device)
+    return Prepared(
+        device=device,
+        dataset=dataset,
+        train=train,
+        sampler=sampler,
+        schedule=schedule,
+        evaluated=evaluated,
+        part=part,
+        whole=whole[:EVALUATION_INPUTS] if evaluated is train else whole,
+        model=model,
+        optimizer=adam(model),
+    )
+
+
+def chosen_device(spec: TrainSpec) -> torch.device:
+    wanted = spec.resources.device
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ValueError("resources.device is `cuda` and this worker has no GPU; `auto` and `cpu` run here")
+    device = torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+    if device.type == "cuda" and spec.resources.precision == "auto":
+        torch.set_float32_matmul_precision("high")
+    return device
+
+
+def fitting_validation(validation: Dataset, train: Dataset, spec: TrainSpec) -> Dataset:
+    if validation.shape != train.shape:
+        raise ValueError(f"the validation images are {validation.shape}, the training images {train.shape}")
+    if not isinstance(spec.model.classifier, Softmax) or train.classes is None:
+        return validation
+    if validation.labels is None:
+        raise ValueError("the classifier `softmax` needs labels and the validation data have none")
+    if validation.labels.max() >= train.classes:
+        raise ValueError(
+            f"the validation labels go up to {validation.labels.max()}, the training data have {train.classes} classes"
+        )
+    return validation
+
+
+def drawn_model(spec: TrainSpec, train: Inputs, classes: int | None) -> Autoencoder:
+    seed = spec.training.seed
+    drawn = permutation(len(train), seed, "examples")[:EXAMPLES].to(train.device)
+    examples, _ = train.take(drawn)
+    return fresh_model(spec.model, examples.cpu(), classes, seed)
+
+
+def adam(model: Autoencoder) -> torch.optim.Optimizer:
+    """Adam with one group per learning-rate multiplier; the rates themselves are set before every step."""
+    multipliers = sorted({multiplier for _, multiplier in model.rates()})
+    groups = [
+        {"params": [p for p, m in model.rates() if m == multiplier], "multiplier": multiplier}
+        for multiplier in multipliers
+    ]
+    return torch.optim.Adam(groups, betas=ADAM_BETAS, fused=True)
