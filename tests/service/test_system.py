@@ -1,0 +1,130 @@
+"""What the server says of itself, its lists and its pages."""
+
+import subprocess
+import sys
+import time
+
+import httpx2
+import numpy as np
+import pytest
+
+from conftest import npy
+from pinwheel.recipes import RECIPES
+from pinwheel.up import Service
+
+
+def test_the_server_imports_quickly_and_without_torch() -> None:
+    code = "import sys, time; t = time.perf_counter(); import app.main; print(time.perf_counter() - t, 'torch' in sys.modules)"
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
+    seconds, torch = zip(*(run.stdout.split() for run in runs), strict=True)
+    assert set(torch) == {"False"}
+    assert min(float(value) for value in seconds) < 1.5
+
+
+def test_health_readiness_and_information(http: httpx2.Client) -> None:
+    assert http.get("/healthz").json() == {"status": "ok"}
+    ready = http.get("/readyz")
+    assert ready.status_code == 200
+    assert set(ready.json()["checks"].values()) == {"ok"}
+    info = http.get("/v1/info").json()
+    assert info["version"]
+    assert info["limits"]["max_encode_images"] == 20_000
+    assert 'pinwheel_jobs{state="queued"}' in http.get("/metrics").text
+
+
+def test_workers_are_listed(http: httpx2.Client) -> None:
+    workers = http.get("/v1/workers").json()["data"]
+    assert sorted(queue for worker in workers for queue in worker["queues"]) == ["encode", "train"]
+    assert {worker["device"] for worker in workers} <= {"cpu", "cuda"}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_carry_their_spec_and_its_schema(http: httpx2.Client, name: str) -> None:
+    recipe = http.get(f"/v1/recipes/{name}").json()
+    assert recipe["name"] == name
+    assert recipe["paper"]
+    assert recipe["spec"]["model"]["connection"]["units"] > 0
+    assert recipe["schema"]["properties"].keys() == recipe["spec"].keys()
+    assert name in [item["name"] for item in http.get("/v1/recipes").json()["data"]]
+
+
+def test_an_unknown_recipe_is_a_404(http: httpx2.Client) -> None:
+    answer = http.get("/v1/recipes/nope")
+    assert answer.status_code == 404
+    assert "drsae" in answer.json()["detail"]
+
+
+def test_the_front_is_a_page_for_browsers_and_a_document_for_programs(http: httpx2.Client) -> None:
+    page = http.get("/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert page.headers["content-type"].startswith("text/html")
+    document = http.get("/", headers={"Accept": "application/json"}).json()
+    for link in document["links"].values():
+        assert http.get(link).status_code == 200, link
+
+
+def test_every_route_says_what_it_does_and_how_it_fails(http: httpx2.Client) -> None:
+    document = http.get("/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    for path, methods in document["paths"].items():
+        for method, route in methods.items():
+            assert route.get("description"), (method, path)
+            successes = [status for status in route["responses"] if status.startswith("2")]
+            assert successes, (method, path)
+            if path.startswith("/v1/") and path not in ("/v1/info", "/v1/recipes"):
+                problems = [status for status in route["responses"] if status[0] in "45"]
+                assert problems, (method, path)
+
+
+def test_every_answer_carries_a_request_id(http: httpx2.Client) -> None:
+    assert http.get("/healthz").headers["x-request-id"]
+    assert http.get("/healthz", headers={"X-Request-Id": "mine-1"}).headers["x-request-id"] == "mine-1"
+    assert http.get("/healthz", headers={"X-Request-Id": "no spaces"}).headers["x-request-id"] != "no spaces"
+    assert http.get("/nothing").headers["x-request-id"]
+
+
+def test_lists_come_in_pages(http: httpx2.Client) -> None:
+    made = []
+    for number in range(3):
+        image = np.full((1, 5, 5), number, np.uint8)
+        made.append(http.post(f"/v1/datasets?name=page-{number}", content=npy(image)).json()["id"])
+    newest = http.get("/v1/datasets?limit=2").json()
+    assert newest["object"] == "list"
+    assert [item["id"] for item in newest["data"]] == [made[2], made[1]]
+    assert (newest["first_id"], newest["last_id"], newest["has_more"]) == (made[2], made[1], True)
+    following = http.get(f"/v1/datasets?limit=1&after={made[1]}").json()
+    assert following["data"][0]["id"] == made[0]
+    oldest_first = http.get(f"/v1/datasets?order=asc&after={made[0]}").json()
+    assert [item["id"] for item in oldest_first["data"]][:2] == made[1:]
+    for query in ("limit=0", "limit=101", "order=up", "status=lost"):
+        refused = http.get(f"/v1/jobs?{query}")
+        assert refused.status_code == 422, query
+        assert refused.json()["errors"]
+
+
+def test_an_upload_of_47_mb_leaves_the_servers_memory_flat(service: Service, http: httpx2.Client) -> None:
+    import psutil
+
+    rng = np.random.default_rng(0)
+    body = npy(rng.integers(0, 255, (60_000, 28, 28), dtype=np.uint8))
+    assert len(body) > 47_000_000
+    api = psutil.Process(service.pids["api"])
+    before = peak = api.memory_info().rss
+    import threading
+
+    stop = threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not stop.wait(0.005):
+            peak = max(peak, api.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    answer = http.post("/v1/datasets?name=large", content=body)
+    stop.set()
+    watcher.join()
+    assert answer.status_code == 201, answer.text
+    assert peak - before < 100_000_000
+    assert http.get("/v1/jobs").elapsed.total_seconds() < 1
+    http.delete(f"/v1/datasets/{answer.json()['id']}")
+    time.sleep(0)
