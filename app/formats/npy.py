@@ -1,0 +1,100 @@
+"""NumPy's .npy and .npz, read as streams. Headers are checked before a byte of data is believed; nothing is unpickled.
+
+Format: magic, version, length of the header, a Python literal {descr, fortran_order, shape}, the values
+(NEP 1, https://numpy.org/neps/nep-0001-npy-format.html). npz: a zip of such files.
+"""
+
+import io
+import struct
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import numpy as np
+
+from app.formats.arrays import ArraySource
+from app.formats.reading import read_exactly, reading
+from pinwheel.errors import InvalidDataset
+
+MAGIC = b"\x93NUMPY"
+MOST_HEADER_BYTES = 10_000
+METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
+ENCRYPTED = 0x1
+
+
+def open_npy(stream: BinaryIO, name: str) -> ArraySource:
+    """The array at whose start `stream` stands. Raises `InvalidDataset` for a header that cannot be true."""
+    head = read_exactly(stream, len(MAGIC) + 2, name)
+    if not head.startswith(MAGIC):
+        raise InvalidDataset(f"{name} is no .npy file: it starts with {head!r}, not with {MAGIC!r}.")
+    if head[6] not in (1, 2):
+        raise InvalidDataset(f"{name} has the .npy version {head[6]}.{head[7]}; 1.0 and 2.0 are read.")
+    length_format = "<H" if head[6] == 1 else "<I"
+    length = read_exactly(stream, struct.calcsize(length_format), name)
+    (size,) = struct.unpack(length_format, length)
+    if size > MOST_HEADER_BYTES:
+        raise InvalidDataset(f"{name} has a header of {size} bytes; at most {MOST_HEADER_BYTES} are allowed.")
+    header = io.BytesIO(length + read_exactly(stream, size, name))
+    try:
+        read = np.lib.format.read_array_header_1_0 if head[6] == 1 else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(header, max_header_size=MOST_HEADER_BYTES)
+    except Exception as error:  # numpy evaluates a literal: what a hostile one raises has no bound
+        raise InvalidDataset(f"{name} has a header that cannot be read ({type(error).__name__}).") from None
+    return _checked(ArraySource(name, tuple(int(side) for side in shape), dtype, stream, bool(fortran)))
+
+
+def _checked(source: ArraySource) -> ArraySource:
+    if source.dtype.hasobject:
+        raise InvalidDataset(f"{source.name} holds pickled Python objects, which are never read; send plain numbers.")
+    if not source.shape or any(side < 0 for side in source.shape):
+        raise InvalidDataset(
+            f"{source.name} has the shape {source.shape}; an array needs at least one axis, none below 0."
+        )
+    if source.dtype.itemsize == 0:
+        raise InvalidDataset(f"{source.name} has the dtype {source.dtype}, which holds nothing.")
+    # One axis, or all but one of length 1: both orders are the same bytes.
+    if source.fortran and sum(side > 1 for side in source.shape) <= 1:
+        return ArraySource(source.name, source.shape, source.dtype, source.stream)
+    return source
+
+
+@contextmanager
+def open_npz(file: BinaryIO, name: str) -> Iterator[zipfile.ZipFile]:
+    """The zip, with entries that are stored or deflated and not encrypted."""
+    with reading(name):
+        archive = zipfile.ZipFile(file)
+    with archive:
+        for entry in archive.infolist():
+            check_entry(entry, name)
+        yield archive
+
+
+def check_entry(entry: zipfile.ZipInfo, name: str) -> None:
+    """Raises `InvalidDataset` for entries that are encrypted, or packed so that unpacking has no bound in memory."""
+    if entry.flag_bits & ENCRYPTED:
+        raise InvalidDataset(f"{entry.filename[:200]!r} in {name} is encrypted; send the archive without a password.")
+    if entry.compress_type not in METHODS:
+        raise InvalidDataset(
+            f"{entry.filename[:200]!r} in {name} is packed by method {entry.compress_type}; "
+            f"{' and '.join(METHODS.values())} are read."
+        )
+
+
+@contextmanager
+def open_member(archive: zipfile.ZipFile, key: str, name: str) -> Iterator[ArraySource]:
+    """The array `key` of an npz. Raises `InvalidDataset` that names the arrays there are."""
+    keys = member_keys(archive)
+    if key not in keys:
+        raise InvalidDataset(
+            f"{name} has no array {key!r}; it has: {', '.join(repr(each[:100]) for each in keys[:20])}."
+        )
+    label = f"{key!r} in {name}"
+    with reading(label):
+        stream = archive.open(f"{key}.npy")
+    with stream:
+        yield open_npy(stream, label)  # type: ignore[arg-type]  # a ZipExtFile reads like a BinaryIO
+
+
+def member_keys(archive: zipfile.ZipFile) -> list[str]:
+    return [entry.removesuffix(".npy") for entry in archive.namelist()]
