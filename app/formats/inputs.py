@@ -106,7 +106,7 @@ def decode_parts(parts: list[bytes], settings: "Settings") -> Inputs:
     """The images of a multipart body, each part one image file, in their order. Raises as `decode_inputs` does."""
     if not parts:
         raise InvalidRequest("There is no image; send at least 1 part named image.")
-    _check_size(sum(map(len, parts)), settings.max_encode_bytes, "The parts together")
+    _check_size(sum(map(len, parts)), settings.max_encode_bytes, "The multipart body")
     budget = _Budget(settings)
     images: list[NDArray[Any]] = []
     for number, part in enumerate(parts):

@@ -8,7 +8,8 @@
 
 The digest is over the content and not over the files it came from: equal images, labels and class names have equal
 digests, whether they came as IDX or as npz. It is sha256 of the JSON {dtype, count, shape or the shapes' sha256,
-pixels' sha256, labels' sha256, class names}, with sorted keys and no blanks; pixels, shapes and labels as little-endian bytes.
+pixels' sha256, labels' sha256, class names}, with sorted keys and no blanks;
+pixels, shapes and labels as little-endian bytes.
 """
 
 import hashlib
