@@ -32,6 +32,8 @@ unixsocket {socket}
 unixsocketperm 700
 dir {folder}
 daemonize no
+# A title would be written over the environment, by which a lost server is found (pinwheel/up/folder.py).
+set-proc-title no
 logfile ""
 loglevel notice
 appendonly yes
