@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from app.problems import MEDIA_TYPE
+from pinwheel.errors import tree
 
 
 class ProblemEntry(BaseModel):
@@ -26,17 +27,7 @@ class Problem(BaseModel):
     errors: list[ProblemEntry] = Field(default_factory=list)
 
 
-MEANINGS = {
-    400: "The request cannot be read",
-    404: "There is no such thing",
-    406: "There is no such format",
-    409: "The state does not allow this",
-    413: "The body is too large",
-    415: "The body's format is not known",
-    422: "The request does not make sense",
-    429: "Too many requests",
-    503: "Try again later",
-}
+MEANINGS = {kind.status: kind.title for kind in reversed(tree()[1:])}
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:

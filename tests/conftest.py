@@ -1,6 +1,5 @@
 """Real things for tests: an embedded store, and a whole service with its API process and Celery workers."""
 
-import io
 import os
 import shutil
 import tempfile
@@ -11,6 +10,7 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
+from asking import FAST, SMALL, npz, wait_for
 
 from pinwheel.builtin import BUILTIN
 from pinwheel.settings import Settings
@@ -19,21 +19,6 @@ from pinwheel.store.jobs import JobStore
 from pinwheel.up import Service
 from pinwheel.up.part import Part
 from pinwheel.up.valkey import Valkey
-
-# Short leases: a lost worker is noticed within seconds.
-FAST = {
-    "PINWHEEL_LEASE_SECONDS": "3",
-    "PINWHEEL_REAP_SECONDS": "0.3",
-    "PINWHEEL_RESEND_SECONDS": "5",
-    "PINWHEEL_CHECKPOINT_SECONDS": "0",
-    "PINWHEEL_MAX_DATASET_BYTES": str(256 * 1024 * 1024),
-}
-
-# A training of a second or two.
-SMALL = {
-    "model": {"connection": {"units": 36}, "encoder": {"passes": 4}},
-    "training": {"epochs": 4, "batch_size": 50, "previews": 6},
-}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -69,7 +54,10 @@ def store(store_url: str) -> Iterator[JobStore]:
 @pytest.fixture(scope="session")
 def service() -> Iterator[Service]:
     """The whole service, shared by every test that only talks to it."""
-    with tempfile.TemporaryDirectory(prefix="pw-") as folder, Service(Path(folder), port=0, environment=FAST) as running:
+    with (
+        tempfile.TemporaryDirectory(prefix="pw-") as folder,
+        Service(Path(folder), port=0, environment=FAST) as running,
+    ):
         yield running
 
 
@@ -77,18 +65,6 @@ def service() -> Iterator[Service]:
 def http(service: Service) -> Iterator[httpx2.Client]:
     with httpx2.Client(base_url=service.url, timeout=60, trust_env=False) as client:
         yield client
-
-
-def npz(**arrays: Any) -> bytes:
-    out = io.BytesIO()
-    np.savez(out, **arrays)
-    return out.getvalue()
-
-
-def npy(array: Any) -> bytes:
-    out = io.BytesIO()
-    np.save(out, array)
-    return out.getvalue()
 
 
 @pytest.fixture(scope="session")
@@ -104,21 +80,6 @@ def few_digits(http: httpx2.Client, digits: tuple[np.ndarray, np.ndarray]) -> st
     answer = http.post("/v1/datasets?name=few-digits", content=npz(images=digits[0][:500], labels=digits[1][:500]))
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
-
-
-def wait_for(http: httpx2.Client, job_id: str, seconds: float = 90) -> dict[str, Any]:
-    """The job once it has ended, by following its events."""
-    import time
-
-    deadline = time.monotonic() + seconds
-    after = 0
-    while time.monotonic() < deadline:
-        page = http.get(f"/v1/jobs/{job_id}/events?after={after}&limit=1000&wait=5&format=json").json()
-        after = page["last_id"] or after
-        if any(event["type"] == "done" for event in page["data"]):
-            job: dict[str, Any] = http.get(f"/v1/jobs/{job_id}").json()
-            return job
-    raise AssertionError(f"{job_id} did not end within {seconds} s: {http.get(f'/v1/jobs/{job_id}').text}")
 
 
 @pytest.fixture(scope="session")

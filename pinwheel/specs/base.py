@@ -17,8 +17,10 @@ def merge(default: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     merged = dict(default)
     for name, value in given.items():
         base = default.get(name)
-        replaces = not (isinstance(base, dict) and isinstance(value, dict)) or (
-            "kind" in value and value["kind"] != base.get("kind")
+        alike = (
+            isinstance(base, dict)
+            and isinstance(value, dict)
+            and value.get("kind", base.get("kind")) == base.get("kind")
         )
-        merged[name] = value if replaces else merge(base, value)
+        merged[name] = merge(base, value) if isinstance(base, dict) and alike else value
     return merged

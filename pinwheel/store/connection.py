@@ -3,6 +3,8 @@
 redis-py 8 ends every read after 5 s by default, blocking ones too (see docs/decisions/0002-redis.md); hence two pools.
 """
 
+from typing import Any
+
 import redis
 import redis.asyncio
 from redis.backoff import ExponentialWithJitterBackoff
@@ -10,11 +12,15 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+# redis-py types each answer as a union over `decode_responses`; ours are bytes always, which a type cannot say.
+Client = Any
+AsyncClient = Any
+
 COMMAND_SECONDS = 5.0
 UNREACHABLE = (RedisConnectionError, RedisTimeoutError, redis.exceptions.BusyLoadingError)
 
 
-def connect(url: str) -> redis.Redis:
+def connect(url: str) -> Client:
     """A client for commands from threads; answers are bytes."""
     return redis.Redis.from_url(
         url,
@@ -25,7 +31,7 @@ def connect(url: str) -> redis.Redis:
     )
 
 
-def connect_async(url: str) -> "redis.asyncio.Redis":
+def connect_async(url: str) -> AsyncClient:
     """A client for commands on an event loop; waits for a free connection instead of failing."""
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url, max_connections=50, timeout=COMMAND_SECONDS, socket_timeout=COMMAND_SECONDS
@@ -33,12 +39,12 @@ def connect_async(url: str) -> "redis.asyncio.Redis":
     return redis.asyncio.Redis(connection_pool=pool)
 
 
-def connect_blocking(url: str) -> redis.Redis:
+def connect_blocking(url: str) -> Client:
     """A client for blocking reads from a thread."""
     return redis.Redis.from_url(url, socket_timeout=None, socket_connect_timeout=COMMAND_SECONDS)
 
 
-def connect_blocking_async(url: str) -> "redis.asyncio.Redis":
+def connect_blocking_async(url: str) -> AsyncClient:
     """A client for blocking reads on an event loop."""
     return redis.asyncio.Redis.from_url(url, socket_timeout=None, socket_connect_timeout=COMMAND_SECONDS)
 

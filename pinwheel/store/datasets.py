@@ -3,11 +3,10 @@
 import json
 from typing import Any
 
-import redis
-
 from pinwheel.errors import InUse, NotFound
 from pinwheel.states import TERMINAL, State
 from pinwheel.store import keys
+from pinwheel.store.connection import Client
 from pinwheel.store.pages import Page, page_of_index
 from pinwheel.store.scripts import Scripts
 
@@ -20,7 +19,7 @@ def used_by(dataset_id: str) -> str:
 
 
 class Datasets:
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: Client) -> None:
         self.client = client
         self.scripts = Scripts(client)
 

@@ -3,21 +3,19 @@
 import json
 from typing import Any
 
-import redis
-import redis.asyncio
-
 from pinwheel.store import keys
+from pinwheel.store.connection import AsyncClient, Client
 
 Entries = list[tuple[bytes, dict[bytes, bytes]]]
 
 
-def read(client: redis.Redis, job_id: str, after: int = 0, count: int | None = None) -> list[dict[str, Any]]:
+def read(client: Client, job_id: str, after: int = 0, count: int | None = None) -> list[dict[str, Any]]:
     """Events with numbers above `after`, oldest first."""
     return parse(client.xrange(keys.events(job_id), f"({after}-0", "+", count))
 
 
 async def read_async(
-    client: "redis.asyncio.Redis", job_id: str, after: int = 0, count: int | None = None
+    client: AsyncClient, job_id: str, after: int = 0, count: int | None = None
 ) -> list[dict[str, Any]]:
     """As `read`, on an event loop."""
     return parse(await client.xrange(keys.events(job_id), f"({after}-0", "+", count))

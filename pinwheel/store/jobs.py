@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import redis
-
 from pinwheel.errors import JobStateConflict, NotFound, TooManyRequests
 from pinwheel.settings import Settings
 from pinwheel.states import LEASED, TERMINAL, TRANSITIONS, State, allowed_commands
 from pinwheel.store import keys
+from pinwheel.store.connection import Client
 from pinwheel.store.pages import Page, page_of_index
 from pinwheel.store.scripts import Scripts
 
@@ -52,7 +51,7 @@ def text(value: Any) -> str:
 class JobStore:
     """Everything that is done to jobs in Redis; safe to share between threads."""
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+    def __init__(self, client: Client, settings: Settings) -> None:
         self.client = client
         self.scripts = Scripts(client)
         self._keep = settings.events_per_job

@@ -4,11 +4,10 @@ import json
 import re
 from typing import Any
 
-import redis
-
 from pinwheel.errors import InUse, NotFound
 from pinwheel.specs.jobs import MODEL_NAME
 from pinwheel.store import keys
+from pinwheel.store.connection import Client
 from pinwheel.store.datasets import LIVE
 from pinwheel.store.pages import Page, page_of_index
 from pinwheel.store.scripts import Scripts
@@ -34,7 +33,7 @@ def newest(fields: list[bytes]) -> int | None:
 
 
 class Models:
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: Client) -> None:
         self.client = client
         self.scripts = Scripts(client)
 

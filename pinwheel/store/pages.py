@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import redis
+from pinwheel.store.connection import Client
 
 Records = list[dict[str, Any] | None]
 
@@ -19,7 +19,7 @@ class Page:
 
 
 def page_of_index(
-    client: redis.Redis, index: str, page: Page, read: Callable[[list[str]], Records]
+    client: Client, index: str, page: Page, read: Callable[[list[str]], Records]
 ) -> tuple[list[dict[str, Any]], bool]:
     """Records of one page and whether there are more. `read` gives a record for each id, or None to leave it out."""
     found: list[dict[str, Any]] = []
@@ -33,7 +33,7 @@ def page_of_index(
     return found[: page.limit], len(found) > page.limit
 
 
-def _ids(client: redis.Redis, index: str, after: str | None, count: int, order: str) -> list[str]:
+def _ids(client: Client, index: str, after: str | None, count: int, order: str) -> list[str]:
     if order == "asc":
         raw = client.zrangebylex(index, f"({after}" if after else "-", "+", 0, count)
     else:

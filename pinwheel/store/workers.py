@@ -2,25 +2,24 @@
 
 from typing import Any
 
-import redis
-
 from pinwheel.store import keys
+from pinwheel.store.connection import Client
 
 SECONDS = 15
 
 
-def announce(client: redis.Redis, name: str, fields: dict[str, str]) -> None:
+def announce(client: Client, name: str, fields: dict[str, str]) -> None:
     pipeline = client.pipeline()
     pipeline.hset(keys.worker(name), mapping=fields)
     pipeline.expire(keys.worker(name), SECONDS)
     pipeline.execute()
 
 
-def leave(client: redis.Redis, name: str) -> None:
+def leave(client: Client, name: str) -> None:
     client.delete(keys.worker(name))
 
 
-def live(client: redis.Redis) -> list[dict[str, Any]]:
+def live(client: Client) -> list[dict[str, Any]]:
     """Workers heard of within the last seconds, by name."""
     found = []
     for key in sorted(client.scan_iter(match=keys.worker("*"), count=1000)):

@@ -8,9 +8,8 @@ from typing import Any
 
 import httpx2
 import numpy as np
+from asking import npy, npz
 from PIL import Image
-
-from conftest import npy, npz
 
 Digits = tuple[np.ndarray, np.ndarray]
 

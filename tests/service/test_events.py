@@ -6,8 +6,7 @@ import time
 from typing import Any
 
 import httpx2
-
-from conftest import SMALL, wait_for
+from asking import SMALL, wait_for
 
 
 def read_stream(http: httpx2.Client, path: str, most: int | None = None, **headers: str) -> list[dict[str, Any]]:

@@ -5,8 +5,7 @@ from uuid import uuid4
 
 import httpx2
 import numpy as np
-
-from conftest import SMALL, npy, wait_for
+from asking import SMALL, npy, wait_for
 
 
 def job_body(dataset: str, **more: object) -> dict[str, object]:

@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx2
 import pytest
 import scipy.sparse
+from asking import wait_for
 from PIL import Image
 
-from conftest import wait_for
 from pinwheel.up import Service
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ def test_the_shell_blocks_submit_fetch_and_encode(service: Service, http: httpx2
     done = subprocess.run(["bash", "-c", script], cwd=workplace, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "event: done" in done.stdout
-    assert '"object":"features"' in done.stdout
+    assert '"object": "features"' in done.stdout
     model = http.get("/v1/models/digits").json()
     assert wait_for(http, model["job"])["status"] == "succeeded"
     for name in ("filters-now.png", "filters.png"):
@@ -43,7 +43,9 @@ def test_the_shell_blocks_submit_fetch_and_encode(service: Service, http: httpx2
     assert features.nnz > 0
 
 
-def test_the_python_block_trains_and_encodes(service: Service, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_block_trains_and_encodes(
+    service: Service, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(workplace)
     found: dict[str, object] = {}
     for block in blocks("python"):

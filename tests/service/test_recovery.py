@@ -9,9 +9,9 @@ import httpx2
 import numpy as np
 import psutil
 import pytest
+from asking import FAST, SMALL, npz, wait_for
 from safetensors.numpy import load
 
-from conftest import FAST, SMALL, npz, wait_for
 from pinwheel.up import Service
 
 Digits = tuple[np.ndarray, np.ndarray]
@@ -149,7 +149,9 @@ def test_a_restart_on_the_same_folder_shows_everything_again(
     def listing() -> list[list[str]]:
         with httpx2.Client(base_url=fragile.url, timeout=60, trust_env=False) as http:
             kinds = {"jobs": "id", "models": "name", "datasets": "id"}
-            return [[item[key] for item in http.get(f"/v1/{kind}?limit=100").json()["data"]] for kind, key in kinds.items()]
+            return [
+                [item[key] for item in http.get(f"/v1/{kind}?limit=100").json()["data"]] for kind, key in kinds.items()
+            ]
 
     before = listing()
     assert all(before)

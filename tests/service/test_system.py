@@ -7,8 +7,8 @@ import time
 import httpx2
 import numpy as np
 import pytest
+from asking import npy
 
-from conftest import npy
 from pinwheel.recipes import RECIPES
 from pinwheel.up import Service
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import redis
 from redis.commands.core import Script
 
+from pinwheel.store.connection import Client
 from pinwheel.store.keys import PREFIX
 
 FOLDER = Path(__file__).parent
@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent
 class Scripts:
     """`scripts.run("beat", …)` runs `beat.lua` on the server, loading it when the server does not know it yet."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: Client) -> None:
         library = (FOLDER / "lib.lua").read_text()
         self._scripts: dict[str, Script] = {
             path.stem: client.register_script(library + path.read_text())

@@ -1,0 +1,48 @@
+"""What tests send to a service and how they wait for it."""
+
+import io
+import time
+from typing import Any
+
+import httpx2
+import numpy as np
+
+# Short leases: a lost worker is noticed within seconds.
+FAST = {
+    "PINWHEEL_LEASE_SECONDS": "3",
+    "PINWHEEL_REAP_SECONDS": "0.3",
+    "PINWHEEL_RESEND_SECONDS": "5",
+    "PINWHEEL_CHECKPOINT_SECONDS": "0",
+    "PINWHEEL_MAX_DATASET_BYTES": str(256 * 1024 * 1024),
+}
+
+# A training of a second or two.
+SMALL = {
+    "model": {"connection": {"units": 36}, "encoder": {"passes": 4}},
+    "training": {"epochs": 4, "batch_size": 50, "previews": 6},
+}
+
+
+def npz(**arrays: Any) -> bytes:
+    out = io.BytesIO()
+    np.savez(out, **arrays)
+    return out.getvalue()
+
+
+def npy(array: Any) -> bytes:
+    out = io.BytesIO()
+    np.save(out, array)
+    return out.getvalue()
+
+
+def wait_for(http: httpx2.Client, job_id: str, seconds: float = 90) -> dict[str, Any]:
+    """The job once it has ended, by following its events."""
+    deadline = time.monotonic() + seconds
+    after = 0
+    while time.monotonic() < deadline:
+        page = http.get(f"/v1/jobs/{job_id}/events?after={after}&limit=1000&wait=5&format=json").json()
+        after = page["last_id"] or after
+        if any(event["type"] == "done" for event in page["data"]):
+            job: dict[str, Any] = http.get(f"/v1/jobs/{job_id}").json()
+            return job
+    raise AssertionError(f"{job_id} did not end within {seconds} s: {http.get(f'/v1/jobs/{job_id}').text}")
