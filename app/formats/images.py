@@ -9,7 +9,6 @@
 - Of an animation the first picture is taken; small copies of a page in a TIFF (thumbnails) are left out.
 """
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
@@ -23,7 +22,7 @@ from app.formats.limits import Limits
 from app.formats.options import Color
 from app.formats.pixels import to_stored
 from app.formats.reading import FULL, brief
-from pinwheel.errors import InvalidDataset, PayloadTooLarge, PinwheelError, StoreUnavailable
+from pinwheel.errors import InvalidDataset, PinwheelError, StoreUnavailable
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 ORIENTATION = 0x0112
@@ -41,8 +40,9 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Pillow only warns of images that would fill the memory. The sizes are checked here as well; this is the second lock.
-warnings.simplefilter("error", Image.DecompressionBombWarning)
+# The size of every page is checked against our own limit before it is decoded. Pillow's fixed limit, which only warns
+# up to twice itself, would answer first with a number that is not the one in the settings.
+Image.MAX_IMAGE_PIXELS = None
 
 
 def read_images(file: IO[bytes], name: str, color: Color, limits: Limits) -> Iterator[NDArray[Any]]:
@@ -88,8 +88,6 @@ def _decoding(name: str) -> Iterator[None]:
         yield
     except PinwheelError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PayloadTooLarge(f"{name}: {brief(error)}.") from None
     except MemoryError:
         raise InvalidDataset(f"{name} needs more memory to decode than is allowed.") from None
     except Exception as error:

@@ -6,6 +6,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -277,11 +278,33 @@ def png_header(height: int, width: int) -> bytes:
 
 
 def test_an_image_of_too_many_pixels_is_refused_by_its_header(tmp_path: Path) -> None:
-    for side, words in ((9000, "9000×9000 = 81000000 pixels; at most 1000000"), (10**6, "exceeds limit of")):
-        with pytest.raises(PayloadTooLarge, match=words):
+    for side in (9000, 60_000, 10**6):
+        with pytest.raises(PayloadTooLarge, match=f"{side}×{side} = {side * side} pixels; at most 1000000 are"):
             convert_here(tmp_path / str(side), {"body": png_header(side, side)})
     with pytest.raises(PayloadTooLarge, match="1200×1000 = 1200000 pixels; at most 1000000"):
         convert_here(tmp_path / "two", {"body": picture(Image.new("L", (1000, 1200)))})
+
+
+def bmp_header(height: int, width: int) -> bytes:
+    sizes = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 100, 0, 0, 54) + sizes + bytes(46)
+
+
+def tiff_header(height: int, width: int) -> bytes:
+    tags = {256: width, 257: height, 258: 8, 259: 1, 262: 1, 273: 200, 277: 1, 278: height, 279: 100}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(100)
+
+
+def webp_header(height: int, width: int) -> bytes:
+    frame = struct.pack("<BI", 0x2F, (width - 1) | ((height - 1) << 14)) + bytes(51)
+    return b"RIFF" + struct.pack("<I", 12 + len(frame)) + b"WEBPVP8L" + struct.pack("<I", len(frame)) + frame
+
+
+@pytest.mark.parametrize("header", [bmp_header, tiff_header, webp_header])
+def test_the_header_is_enough_to_refuse_in_every_format(tmp_path: Path, header: Callable[[int, int], bytes]) -> None:
+    with pytest.raises(PayloadTooLarge, match="16000×15000 = 240000000 pixels; at most 1000000 are"):
+        convert_here(tmp_path, {"body": header(16_000, 15_000)})
 
 
 def test_images_cut_short_are_refused_by_name(tmp_path: Path) -> None:
