@@ -19,6 +19,11 @@ EVERY_SECONDS = 3.0
 current_job: dict[str, str] = {}
 
 
+def usable_cores() -> int:
+    """Cores that this process may run on, which in a container can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def device() -> str:
     """What a training on this worker would use. Asked without waking CUDA in this process."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -45,7 +50,7 @@ class Presence(bootsteps.StartStopStep):
             "device": device(),
             "host": platform.node(),
             "pid": str(os.getpid()),
-            "threads": str(settings().threads or os.cpu_count() or 1),
+            "threads": str(settings().threads or usable_cores()),
             "memory_bytes": str(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
             "started_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         }

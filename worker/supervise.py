@@ -26,6 +26,7 @@ from pinwheel.states import State
 from pinwheel.store.artifacts import Artifacts, write_json
 from pinwheel.store.connection import UNREACHABLE
 from pinwheel.store.jobs import Claim, Event, JobStore, LeaseLost
+from worker.presence import usable_cores
 
 log = structlog.get_logger()
 
@@ -115,13 +116,14 @@ class Supervisor:
             self._conclude(trainer.process.returncode)
 
     def _environment(self) -> dict[str, str]:
-        threads = str(self.settings.threads or os.cpu_count() or 1)
+        threads = str(self.settings.threads or usable_cores())
         return {"OMP_NUM_THREADS": threads, **os.environ}
 
     def _write_plan(self) -> Path:
         job = self.claim.job
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._sweep(job.get("checkpoint"))
+        checkpoint = self._checkpoint(job.get("checkpoint"))
+        self._sweep(checkpoint)
         validation = job.get("validation") or {}
         plan = {
             "spec": job["spec"],
@@ -129,7 +131,7 @@ class Supervisor:
             "validation": str(self.artifacts.dataset(validation["dataset"])) if validation.get("dataset") else None,
             "split": validation.get("split"),
             "out": str(self.folder),
-            "checkpoint": str(self.folder / job["checkpoint"]) if job.get("checkpoint") else None,
+            "checkpoint": str(checkpoint) if checkpoint else None,
             "token": self.claim.token,
             "threads": self.settings.threads,
             "checkpoint_seconds": self.settings.checkpoint_seconds,
@@ -138,10 +140,18 @@ class Supervisor:
         write_json(path, plan)
         return path
 
-    def _sweep(self, kept: str | None) -> None:
-        """Delete what attempts that died left: every checkpoint that the job does not point to."""
+    def _checkpoint(self, pointed: str | None) -> Path | None:
+        """The checkpoint to go on from: the one the job points to, or, where its attempt wrote a newer one and dropped
+        it but died before it could say so, that newer one."""
+        if pointed is None or (self.folder / pointed).exists():
+            return self.folder / pointed if pointed else None
+        token = Path(pointed).name.split("-")[0]
+        return max((self.folder / "checkpoints").glob(f"{token}-*.safetensors"), default=None)
+
+    def _sweep(self, kept: Path | None) -> None:
+        """Delete what attempts that died left: every checkpoint but the one to go on from."""
         for path in (self.folder / "checkpoints").glob("*"):
-            if path != self.folder / (kept or ""):
+            if path != kept:
                 path.unlink(missing_ok=True)
         shutil.rmtree(self.folder / "bundles", ignore_errors=True)
 

@@ -22,6 +22,7 @@ import httpx2
 import structlog
 
 import pinwheel
+from pinwheel.store.artifacts import Artifacts
 from pinwheel.up.address import as_url, check_exposure, free_port
 from pinwheel.up.folder import TOKEN_VARIABLE, FolderLock, end_processes
 from pinwheel.up.part import Part, bound, rotate
@@ -99,6 +100,7 @@ class Service:
         lock = FolderLock(self.data_dir)
         lock.take()
         self._lock = lock
+        Artifacts(self.data_dir).empty_staging()  # under the lock: nobody else is writing there
         try:
             self.port = free_port(self.host, self.port)
             self._start_store()

@@ -15,7 +15,7 @@ from safetensors.numpy import load
 from pinwheel.up import Service
 
 Digits = tuple[np.ndarray, np.ndarray]
-LONG = SMALL["training"] | {"epochs": 120}
+LONG = SMALL["training"] | {"epochs": 60}
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +70,10 @@ def test_killed_twice_a_training_ends_bit_for_bit_as_if_undisturbed(fragile: Ser
     assert (undisturbed["status"], undisturbed["attempt"]) == ("succeeded", 1)
 
     job_id = submit(client, "disturbed")
-    until(at_step(client, job_id, 150))
+    until(at_step(client, job_id, 60))
     trainer_of(fragile).kill()
     until(lambda: client.get(f"/v1/jobs/{job_id}").json()["attempt"] == 2)
-    until(at_step(client, job_id, 400))
+    until(at_step(client, job_id, 200))
     orphan = trainer_of(fragile)
     fragile.kill("train-1")
     until(lambda: not orphan.is_running(), 10)

@@ -12,7 +12,7 @@ from pinwheel.states import State
 from pinwheel.store.artifacts import Artifacts, put_in_place
 from pinwheel.store.jobs import Claim, JobStore
 from pinwheel.store.models import split
-from worker.data.reader import Reader
+from worker.data.reader import open_dataset
 from worker.encoding.loop import shared_engines
 
 BATCH = 1000
@@ -72,20 +72,20 @@ def encode_dataset(
     assert version is not None
     engines = shared_engines()
     engine = engines.get(name, version)
-    reader = Reader(artifacts.dataset(job["dataset"]))
+    images = open_dataset(artifacts.dataset(job["dataset"])).images
     gathered: _Csr | _Dense = _Csr() if job["output"]["sparse"] else _Dense()
-    for number, start in enumerate(range(0, len(reader), BATCH)):
-        images = reader.images(start, min(start + BATCH, len(reader)))
+    for number, start in enumerate(range(0, len(images), BATCH)):
+        batch = images[start : start + BATCH]
         with engines.lock:
-            features = engine.encode(images)
+            features = engine.encode(batch)
         gathered.add(features)
-        state = store.beat(claim, number + 1, {"progress": _progress(start + len(images), len(reader))})
+        state = store.beat(claim, number + 1, {"progress": _progress(start + len(batch), len(images))})
         if state is not State.RUNNING or leaving.is_set():
             store.end(claim, "release")
             return
     result = _save(artifacts.job(job["id"]) / "result", claim.token, gathered, engine.units)
-    result |= {"shape": [len(reader), engine.units], "sparse": job["output"]["sparse"]}
-    metrics = {"l0": result["values"] / len(reader), "active_fraction": result["values"] / len(reader) / engine.units}
+    result |= {"shape": [len(images), engine.units], "sparse": job["output"]["sparse"]}
+    metrics = {"l0": result["values"] / len(images), "active_fraction": result["values"] / len(images) / engine.units}
     store.end(claim, "succeed", {"result": result, "metrics": metrics})
 
 

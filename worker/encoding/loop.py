@@ -10,14 +10,13 @@ import threading
 import time
 from typing import Any
 
-import redis
 import structlog
 from celery import bootsteps
 
 from pinwheel.settings import settings
 from pinwheel.store import keys
 from pinwheel.store.artifacts import Artifacts
-from pinwheel.store.connection import UNREACHABLE, connect, connect_blocking
+from pinwheel.store.connection import UNREACHABLE, Client, connect, connect_blocking
 from pinwheel.store.wire import pack, unpack
 from worker.encoding.cache import EngineCache
 from worker.encoding.requests import Request, answer, grouped
@@ -75,7 +74,7 @@ def shared_engines() -> EngineCache:
         return _engines[0]
 
 
-def serve_once(commands: redis.Redis, blocking: redis.Redis, engines: EngineCache) -> int:
+def serve_once(commands: Client, blocking: Client, engines: EngineCache) -> int:
     """Take what waits, answer it, and say how many requests that were."""
     first = blocking.blpop([keys.ENCODE_REQUESTS], timeout=WAIT_SECONDS)
     if first is None:
@@ -88,7 +87,7 @@ def serve_once(commands: redis.Redis, blocking: redis.Redis, engines: EngineCach
     return len(requests)
 
 
-def _read(commands: redis.Redis, raw: bytes) -> Request | None:
+def _read(commands: Client, raw: bytes) -> Request | None:
     """The request with its images; None when nobody waits for it any more."""
     asked = json.loads(raw)
     body = commands.getdel(keys.blob(asked["id"]))
@@ -120,7 +119,7 @@ def _bounded(group: list[Request]) -> list[list[Request]]:
     return parts
 
 
-def _answer(commands: redis.Redis, engines: EngineCache, group: list[Request]) -> None:
+def _answer(commands: Client, engines: EngineCache, group: list[Request]) -> None:
     try:
         engine = engines.get(group[0].model, group[0].version)
         with engines.lock:
