@@ -6,18 +6,31 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """A safetensors file; equal tensors and metadata give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".tmp")
-    # cloned to the layout that the file has: a view would save its whole storage or be refused
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, beside, metadata)
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
+    with beside.open("wb") as file:
+        start = 8 + int.from_bytes(content[:8], "little")
+        file.write(sorted_header(content[8:start]))
+        file.write(memoryview(content)[start:])
     sync(beside)
     beside.rename(path)
     sync(path.parent)
+
+
+def sorted_header(header: bytes) -> bytes:
+    """A safetensors header, its length in front, with the metadata in order: the library writes them in a random one."""
+    entries = json.loads(header)
+    entries["__metadata__"] = dict(sorted(entries["__metadata__"].items()))
+    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
 
 
 def write_json(path: Path, value: Any) -> None:

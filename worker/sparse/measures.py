@@ -55,7 +55,7 @@ class Tally:
         self.count += len(x)
         self.active += (code != 0).sum(0)
         self.first += x.sum(0, dtype=torch.float64)
-        self.second += x.square().sum(dtype=torch.float64)
+        self.second += x.double().square().sum()
         self.error += (x - reconstruction).square().sum(dtype=torch.float64)
         if logits is not None and labels is not None:
             wrong = (logits.argmax(1) != labels).sum()

@@ -68,8 +68,11 @@ def load_checkpoint(path: Path, model: Autoencoder, optimizer: torch.optim.Optim
 def adam_state(tensors: dict[str, Tensor], name: str, parameter: Tensor) -> dict[str, Tensor]:
     prefix = f"adam.{name}."
     state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-    # allocated like the parameter: a buffer of the file may be aligned otherwise, and then be summed otherwise
-    return {key: value.to(parameter.device, copy=True) for key, value in state.items()}
+    # laid out and aligned in memory like a fresh state: the fused update counts on the first, equal sums on the second
+    return {
+        key: value.clone() if value.dim() == 0 else torch.empty_like(parameter).copy_(value)
+        for key, value in state.items()
+    }
 
 
 def fitting(tensors: dict[str, Tensor], name: str, like: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ Messages are dictionaries with a `type`; `train` returns the last one. Within a 
 checkpoint, so that a training that goes on from a checkpoint has missed nothing before it.
 """
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -143,7 +144,11 @@ class Loop:
             raise LossNotFinite(first + finite.index(False), self.last_checkpoint)
 
     def _evaluate(self, indices: Tensor) -> Evaluation:
-        return evaluate(self.parts.model, self.parts.evaluated, indices)
+        """Raises LossNotFinite before such a number is reported or a model that gives it is kept."""
+        evaluation = evaluate(self.parts.model, self.parts.evaluated, indices)
+        if not all(map(math.isfinite, evaluation.values.values())):
+            raise LossNotFinite(self.step, self.last_checkpoint)
+        return evaluation
 
     def _metrics(self, evaluation: Evaluation) -> None:
         self.pace.mark(self.samples)
@@ -156,6 +161,8 @@ class Loop:
 
     def _checkpoint(self) -> str:
         self._check_losses()
+        if not all(torch.isfinite(parameter).all() for parameter in self.parts.model.parameters()):
+            raise LossNotFinite(self.step, self.last_checkpoint)
         path = checkpoint_path(self.plan.out, self.plan.token, self.step)
         save_checkpoint(path, self.parts.model, self.parts.optimizer, self.spec, self.step)
         self.last_checkpoint = self._relative(path)

@@ -1,0 +1,45 @@
+"""Rates, metrics and previews as functions of the step."""
+
+import itertools
+
+import pytest
+
+from pinwheel.specs import Training
+from worker.training.schedule import Schedule, evaluation_inputs, metrics_interval, preview_steps
+
+
+def test_the_rate_is_constant_and_then_falls_to_zero() -> None:
+    schedule = Schedule.of(Training(unsupervised_fraction=0.25), 100)
+    rates = [schedule.rate(step) for step in range(101)]
+    assert rates[:26] == [1.0] * 26
+    assert rates[26:] == sorted(rates[26:], reverse=True)
+    assert rates[62] == pytest.approx(0.5, abs=0.03)
+    assert rates[100] == pytest.approx(0)
+    assert [schedule.supervised(24), schedule.supervised(25)] == [False, True]
+
+
+def test_a_constant_schedule_and_a_wholly_unsupervised_one_do_not_fall() -> None:
+    constant = Schedule.of(Training(schedule="constant"), 10)
+    unsupervised = Schedule.of(Training(unsupervised_fraction=1.0), 10)
+    assert {s.rate(step) for s in (constant, unsupervised) for step in range(10)} == {1.0}
+
+
+@pytest.mark.parametrize("total", [1, 7, 100, 2_700, 36_000, 10**6])
+@pytest.mark.parametrize("batch_size", [1, 10, 100, 5000])
+def test_evaluations_stay_cheap_and_curves_have_points(total: int, batch_size: int) -> None:
+    interval, inputs = metrics_interval(total, batch_size), evaluation_inputs(total, batch_size)
+    assert interval >= 1
+    assert 200 <= inputs <= 2000
+    assert min(total, 40) <= total / interval <= max(400, 200 + total % 200)
+    # an evaluated input costs a third of a trained one; the smallest trainings may cost more
+    if inputs > 200:
+        assert inputs / 3 <= 0.051 * interval * batch_size
+
+
+def test_previews_grow_apart_between_both_ends() -> None:
+    steps = sorted(preview_steps(10_000, 40))
+    gaps = [b - a for a, b in itertools.pairwise(steps)]
+    assert (steps[0], steps[-1], len(steps)) == (0, 10_000, 41)
+    assert gaps == sorted(gaps)
+    assert preview_steps(3, 40) == {0, 1, 2, 3}
+    assert preview_steps(100, 0) == frozenset()
