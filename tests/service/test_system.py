@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
-import time
+import threading
 
 import httpx2
 import numpy as np
+import psutil
 import pytest
 from asking import npy
 
@@ -14,7 +15,12 @@ from pinwheel.up import Service
 
 
 def test_the_server_imports_quickly_and_without_torch() -> None:
-    code = "import sys, time; t = time.perf_counter(); import app.main; print(time.perf_counter() - t, 'torch' in sys.modules)"
+    code = """
+import sys, time
+start = time.perf_counter()
+import app.main
+print(time.perf_counter() - start, "torch" in sys.modules)
+"""
     runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
     seconds, torch = zip(*(run.stdout.split() for run in runs), strict=True)
     assert set(torch) == {"False"}
@@ -102,15 +108,11 @@ def test_lists_come_in_pages(http: httpx2.Client) -> None:
 
 
 def test_an_upload_of_47_mb_leaves_the_servers_memory_flat(service: Service, http: httpx2.Client) -> None:
-    import psutil
-
     rng = np.random.default_rng(0)
     body = npy(rng.integers(0, 255, (60_000, 28, 28), dtype=np.uint8))
     assert len(body) > 47_000_000
     api = psutil.Process(service.pids["api"])
     before = peak = api.memory_info().rss
-    import threading
-
     stop = threading.Event()
 
     def watch() -> None:
@@ -127,4 +129,3 @@ def test_an_upload_of_47_mb_leaves_the_servers_memory_flat(service: Service, htt
     assert peak - before < 100_000_000
     assert http.get("/v1/jobs").elapsed.total_seconds() < 1
     http.delete(f"/v1/datasets/{answer.json()['id']}")
-    time.sleep(0)

@@ -182,9 +182,7 @@ def test_every_output_format_gives_the_same_features(
     assert (shown["shape"], shown["dtype"], shown["format"]) == ([7, 36], "float32", "dense")
     assert np.allclose(shown["data"], dense, atol=1e-6)
     rows = ask("format=json&sparse=true").json()
-    matrix = scipy.sparse.csr_matrix(
-        (rows["values"], rows["indices"], rows["indptr"]), rows["shape"]
-    )
+    matrix = scipy.sparse.csr_matrix((rows["values"], rows["indices"], rows["indptr"]), rows["shape"])
     assert np.allclose(matrix.toarray(), dense, atol=1e-6)
     answer = ask("format=npy&dtype=float16")
     assert np.load(io.BytesIO(answer.content)).dtype == np.float16

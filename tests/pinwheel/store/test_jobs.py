@@ -214,7 +214,7 @@ def test_a_live_job_cannot_be_forgotten_and_a_finished_one_leaves_nothing(store:
     store.forget("job_1")
     with pytest.raises(NotFound):
         store.get("job_1")
-    assert [key for key in store.client.keys() if key != keys.ACTIVITY.encode()] == []
+    assert [key for key in store.client.scan_iter() if key != keys.ACTIVITY.encode()] == []
 
 
 def test_a_full_queue_refuses_more(store: JobStore) -> None:
