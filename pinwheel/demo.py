@@ -6,7 +6,7 @@ of the test images in a folder.
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -45,9 +45,8 @@ def run_demo(service: Service, out: Path, *, stay: bool) -> None:
         model = client.model(str(job.model))
         out.mkdir(parents=True, exist_ok=True)
         _report(console, model, write_results(model, out), out)
-        console.print(f"Dashboard: {service.url}/jobs/{job.id}")
         if stay:
-            console.print("Serving on until Ctrl-C.")
+            console.print(f"Dashboard: {service.url}/jobs/{job.id}\nServing on until Ctrl-C.")
             _until_interrupted()
 
 
@@ -73,14 +72,24 @@ def _trained(client: Client, console: Console) -> Job:
         recipe="drsae", dataset="digits", validation=VALIDATION_SPLIT, publish_as=MODEL, name="demo", **DEMO_TRAINING
     )
     console.print(f"Training {job.id}, published as {MODEL} when it is done")
+    try:
+        _watch(job, console)
+    except BaseException:
+        # Or the next demo on this folder would have to wait behind this training.
+        with suppress(PinwheelError, OSError):
+            job.cancel()
+        raise
+    if job.status != "succeeded":
+        raise PinwheelError(f"{job.id} {job.status}: {(job.record['error'] or {}).get('detail', 'no reason is known')}")
+    return job
+
+
+def _watch(job: Job, console: Console) -> None:
     with _shown(console, job) as show:
         while not job.refresh().terminal:
             show()
             time.sleep(POLL_SECONDS)
         show()
-    if job.status != "succeeded":
-        raise PinwheelError(f"{job.id} {job.status}: {(job.record['error'] or {}).get('detail', 'no reason is known')}")
-    return job
 
 
 def _report(console: Console, model: Model, error: float, out: Path) -> None:
@@ -100,7 +109,7 @@ def _test_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 @contextmanager
-def _shown(console: Console, job: Job) -> Iterator[Any]:
+def _shown(console: Console, job: Job) -> Iterator[Callable[[], None]]:
     """A live bar on a terminal, a plain line now and then elsewhere; call what is yielded after each refresh."""
     if not console.is_terminal:
         yield _PlainLines(console, job)

@@ -2,14 +2,18 @@
 
 The supervisor holds a lock on `up.lock` for as long as it lives; the kernel frees it however the process ends. The file
 also holds a random token that every process of this run has in its environment. A supervisor that was killed cannot
-stop its processes: the next one on the same folder finds them by the token. A process id alone could have been reused.
+stop its processes: a guard that waits for its end does, and if the guard is gone too, the next supervisor on the same
+folder. Both find them by the token, because a process id alone could have been reused.
 """
 
+import contextlib
 import fcntl
 import json
 import os
 import secrets
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,10 +21,20 @@ from typing import Any
 
 import psutil
 
+import pinwheel
 from pinwheel.up.problems import CannotStart
 
+# Where app, pinwheel and worker lie: from another folder, `python -m` would find somebody else's `app`.
+PACKAGES = Path(pinwheel.__file__).parent.parent
 TOKEN_VARIABLE = "PINWHEEL_UP_TOKEN"  # noqa: S105
 LEFTOVER_SECONDS = 5.0
+# Bare Python until the supervisor's end of the pipe closes; a supervisor that stopped properly says so before.
+GUARD = """
+import sys
+if not sys.stdin.read():
+    from pinwheel.up.folder import LEFTOVER_SECONDS, end_processes
+    end_processes(sys.argv[1], LEFTOVER_SECONDS)
+"""
 
 
 class FolderLock:
@@ -56,6 +70,19 @@ class FolderLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+class Guard:
+    """A process that ends everything with `token` if this process ends without `dismiss`."""
+
+    def __init__(self, token: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", GUARD, token], stdin=subprocess.PIPE, cwd=PACKAGES, start_new_session=True
+        )
+
+    def dismiss(self) -> None:
+        with contextlib.suppress(BrokenPipeError):  # somebody killed it
+            self._process.communicate(b"done")
 
 
 def end_processes(token: str | None, seconds: float) -> list[int]:

@@ -21,10 +21,9 @@ from typing import Self
 import httpx2
 import structlog
 
-import pinwheel
 from pinwheel.store.artifacts import Artifacts
 from pinwheel.up.address import as_url, check_exposure, free_port
-from pinwheel.up.folder import TOKEN_VARIABLE, FolderLock, end_processes
+from pinwheel.up.folder import PACKAGES, TOKEN_VARIABLE, FolderLock, Guard, end_processes
 from pinwheel.up.part import Part, bound, rotate
 from pinwheel.up.problems import CannotStart
 from pinwheel.up.valkey import Valkey
@@ -36,8 +35,6 @@ STOP_SECONDS = 7.0
 STORE_STOP_SECONDS = 2.0
 TEND_SECONDS = 0.1
 GIVE_UP_AFTER = 3  # failures of one part before the service was ever ready
-# Where app, pinwheel and worker lie: from another folder, `python -m` would find somebody else's `app`.
-PACKAGES = Path(pinwheel.__file__).parent.parent
 
 
 class Service:
@@ -67,6 +64,7 @@ class Service:
         self._log_level = log_level
         self._environment = dict(environment or {})
         self._lock: FolderLock | None = None
+        self._guard: Guard | None = None
         self._store: Part | None = None
         self._parts: list[Part] = []
         self._stopping = threading.Event()
@@ -103,6 +101,7 @@ class Service:
         Artifacts(self.data_dir).empty_staging()  # under the lock: nobody else is writing there
         try:
             self.port = free_port(self.host, self.port)
+            self._guard = Guard(lock.token)
             self._start_store()
             self._parts = [self._part(name, command) for name, command in self._commands()]
             for part in self._parts:
@@ -155,6 +154,9 @@ class Service:
             end_processes(self._lock.token, 0)  # what a killed part had started in a group of its own
             self._lock.release()
             self._lock = None
+        if self._guard:
+            self._guard.dismiss()
+            self._guard = None
         if self._valkey:
             self._valkey.clear()
 

@@ -125,6 +125,16 @@ def test_a_signal_stops_everything_within_ten_seconds(
     assert processes_of(tmp_path / "data") == []
 
 
+def test_after_a_kill_everything_else_ends_by_itself(
+    command: Callable[[], "subprocess.Popen[str]"], tmp_path: Path
+) -> None:
+    process = command()
+    process.kill()
+    process.wait()
+    assert len(processes_of(tmp_path / "data")) >= 4
+    wait_until(lambda: processes_of(tmp_path / "data") == [], 15)
+
+
 def test_after_a_kill_the_next_one_cleans_up_and_starts(
     command: Callable[[], "subprocess.Popen[str]"], tmp_path: Path
 ) -> None:
