@@ -96,7 +96,7 @@ def test_a_plan_that_cannot_work_fails_with_the_reason(make_plan: MakePlan, tmp_
 
 def test_a_loss_that_is_not_finite_fails_with_its_step(make_plan: MakePlan) -> None:
     wild = {
-        "model": {"encoder": {"total_step": 100.0, "passes": 60}, "connection": {"max_norm": 1000.0}},
+        "model": {"encoder": {"passes": 60, "rate_multiplier": 100.0}},
         "training": {"learning_rate": 10.0},
     }
     with trainer(written(make_plan(wild))) as child:

@@ -25,7 +25,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 
 
 def sorted_header(header: bytes) -> bytes:
-    """A safetensors header, its length in front, with the metadata in order: the library writes them in a random one."""
+    """A safetensors header with its length in front and its metadata sorted, which the library leaves in any order."""
     entries = json.loads(header)
     entries["__metadata__"] = dict(sorted(entries["__metadata__"].items()))
     text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()

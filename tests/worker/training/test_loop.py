@@ -144,7 +144,7 @@ def test_one_seed_gives_one_model_and_another_seed_another(make_plan: MakePlan) 
 
 def test_a_loss_that_is_not_finite_names_the_step_and_the_last_checkpoint(make_plan: MakePlan) -> None:
     wild = {
-        "model": {"encoder": {"total_step": 100.0, "passes": 60}, "connection": {"max_norm": 1000.0}},
+        "model": {"encoder": {"passes": 60, "rate_multiplier": 100.0}},
         "training": {"learning_rate": 10.0, "unsupervised_fraction": 1.0},
     }
     messages: Messages = []

@@ -8,10 +8,11 @@ from pinwheel.specs import Training
 from worker.training.schedule import Schedule, evaluation_inputs, metrics_interval, preview_steps
 
 
-def test_the_rate_is_constant_and_then_falls_to_zero() -> None:
+def test_the_rate_warms_up_is_constant_and_then_falls_to_zero() -> None:
     schedule = Schedule.of(Training(unsupervised_fraction=0.25), 100)
     rates = [schedule.rate(step) for step in range(101)]
-    assert rates[:26] == [1.0] * 26
+    assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert rates[10:26] == [1.0] * 16
     assert rates[26:] == sorted(rates[26:], reverse=True)
     assert rates[62] == pytest.approx(0.5, abs=0.03)
     assert rates[100] == pytest.approx(0)
@@ -19,9 +20,9 @@ def test_the_rate_is_constant_and_then_falls_to_zero() -> None:
 
 
 def test_a_constant_schedule_and_a_wholly_unsupervised_one_do_not_fall() -> None:
-    constant = Schedule.of(Training(schedule="constant"), 10)
-    unsupervised = Schedule.of(Training(unsupervised_fraction=1.0), 10)
-    assert {s.rate(step) for s in (constant, unsupervised) for step in range(10)} == {1.0}
+    constant = Schedule.of(Training(schedule="constant"), 20)
+    unsupervised = Schedule.of(Training(unsupervised_fraction=1.0), 20)
+    assert {s.rate(step) for s in (constant, unsupervised) for step in range(1, 20)} == {1.0}
 
 
 @pytest.mark.parametrize("total", [1, 7, 100, 2_700, 36_000, 10**6])
