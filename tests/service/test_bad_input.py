@@ -23,11 +23,7 @@ def everything_kept(service: Service) -> tuple[list[str], list[bytes]]:
     files = sorted(str(path) for folder in folders if folder.exists() for path in folder.rglob("*"))
     client = connect(service.redis_url)
     patterns = ("pinwheel:dataset*", "pinwheel:digests", "pinwheel:job*")
-    keys = [
-        key
-        for pattern in ("pinwheel:dataset*", "pinwheel:digests", "pinwheel:job*")
-        for key in client.scan_iter(pattern)
-    ]
+    keys = [key for pattern in patterns for key in client.scan_iter(pattern)]
     counts = [client.hlen("pinwheel:digests"), client.zcard("pinwheel:datasets"), client.zcard("pinwheel:jobs")]
     client.close()
     return files, sorted(keys) + [str(count).encode() for count in counts]
