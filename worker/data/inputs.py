@@ -11,7 +11,7 @@ from worker.data.preprocess import Scale, as_inputs, scaled
 from worker.data.reader import Dataset
 
 RESIDENT_BYTES = 2 * 2**30
-CHUNK_ROWS = 1024
+CHUNK_BYTES = 16 * 2**20
 
 
 class Inputs:
@@ -25,6 +25,8 @@ class Inputs:
         self.device = torch.device(device)
         self.rows = torch.arange(len(dataset)) if rows is None else rows
         self.size = dataset.images[0].size
+        # rows to go through at once: bounds the memory of whatever goes through all of them
+        self.chunk = max(1, min(500, CHUNK_BYTES // (4 * self.size)))
         self.labels: Tensor | None = None
         if dataset.labels is not None:
             self.labels = torch.tensor(dataset.labels)[self.rows].to(self.device)
@@ -50,6 +52,6 @@ class Inputs:
 
     def _all(self) -> Tensor:
         x = torch.empty(len(self.rows), self.size)
-        for start in range(0, len(self.rows), CHUNK_ROWS):
-            x[start : start + CHUNK_ROWS] = self._read(self.rows[start : start + CHUNK_ROWS])
+        for start in range(0, len(self.rows), self.chunk):
+            x[start : start + self.chunk] = self._read(self.rows[start : start + self.chunk])
         return x.to(self.device)

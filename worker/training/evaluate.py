@@ -9,8 +9,6 @@ from worker.data.inputs import Inputs
 from worker.sparse.autoencoder import Autoencoder
 from worker.sparse.measures import Tally
 
-CHUNK = 500
-
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -26,9 +24,8 @@ def evaluate(model: Autoencoder, inputs: Inputs, indices: Tensor) -> Evaluation:
     units = model.connection.dictionary.shape[1]
     tally = Tally(inputs.size, units, inputs.device)
     terms: dict[str, Tensor] = {}
-    for start in range(0, len(indices), CHUNK):
-        chunk = indices[start : start + CHUNK]
-        x, labels = inputs.take(chunk)
+    for start in range(0, len(indices), inputs.chunk):
+        x, labels = inputs.take(indices[start : start + inputs.chunk])
         energy = model.energy(x, labels)
         tally.add(x, energy.reconstruction, energy.code, energy.logits, labels)
         for name, term in energy.terms.items():

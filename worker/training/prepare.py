@@ -17,8 +17,6 @@ from worker.training.plan import Plan
 from worker.training.schedule import EVALUATION_INPUTS, Schedule, evaluation_inputs
 
 ADAM_BETAS = (0.9, 0.99)
-# Inputs that the first dictionary is drawn from, at most.
-EXAMPLES = 10_000
 
 
 @dataclass
@@ -93,7 +91,7 @@ def fitting_validation(validation: Dataset, train: Dataset, spec: TrainSpec) -> 
 
 def drawn_model(spec: TrainSpec, train: Inputs, classes: int | None) -> Autoencoder:
     seed = spec.training.seed
-    drawn = permutation(len(train), seed, "examples")[:EXAMPLES].to(train.device)
+    drawn = permutation(len(train), seed, "examples")[: spec.model.connection.units].to(train.device)
     examples, _ = train.take(drawn)
     return fresh_model(spec.model, examples.cpu(), classes, seed)
 

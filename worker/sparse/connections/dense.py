@@ -38,11 +38,11 @@ class Dense(nn.Module):
 def draw_dictionary(examples: Tensor, units: int, generator: torch.Generator) -> Tensor:
     """A first dictionary (inputs, units) with columns of norm 1, from `examples` (n, inputs), n ≥ 1.
 
-    Each column gets an example drawn with replacement, scaled to norm 1 (an example of zeros adds nothing).
+    The columns take the examples in turn, each scaled to norm 1 (an example of zeros adds nothing).
     """
     inputs = examples.shape[1]
     limit = units**-0.5
     noise = torch.empty(inputs, units, dtype=examples.dtype).uniform_(-limit, limit, generator=generator)
-    drawn = examples[torch.randint(len(examples), (units,), generator=generator)]
-    templates = torch.nn.functional.normalize(drawn, dim=1).t()
+    in_turn = examples[torch.arange(units) % len(examples)]
+    templates = torch.nn.functional.normalize(in_turn, dim=1).t()
     return torch.nn.functional.normalize(noise + TEMPLATE_SHARE * templates, dim=0)
