@@ -40,13 +40,14 @@ def run_demo(service: Service, out: Path, *, stay: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print("Starting the store, the server and two workers …")
     with service, Client(service.url) as client:
-        console.print(f"Ready: {service.url}")
+        console.print(f"Ready, dashboard at {service.url}")
         job = _trained(client, console)
         model = client.model(str(job.model))
         out.mkdir(parents=True, exist_ok=True)
         _report(console, model, write_results(model, out), out)
+        console.print(f"Dashboard: {service.url}/jobs/{job.id}")
         if stay:
-            console.print(f"Dashboard: {service.url}/jobs/{job.id}\nServing on until Ctrl-C.")
+            console.print("Serving on until Ctrl-C.")
             _until_interrupted()
 
 
