@@ -245,7 +245,7 @@ def test_unknown_options_are_refused(http: httpx2.Client, nothing_left: None) ->
     refused(http.post("/v1/datasets?color=grey", content=npy(DIGIT[None])), 422, "invalid_config", "grey", "gray")
 
 
-ENCODE = "/v1/models/small/encode"
+ENCODE = "/v1/models/digits-36/encode"
 BAD_ENCODES: dict[str, tuple[str, bytes, int, str, list[str]]] = {
     "wrong shape": ("", npy(np.zeros((1, 30, 28), np.uint8)), 422, "invalid_dataset", ["30", "28"]),
     "NaN pixels": ("", npy(np.full((1, 28, 28), np.nan, np.float32)), 422, "invalid_dataset", ["nan", "finite"]),
@@ -290,10 +290,16 @@ def test_json_inputs_that_make_no_sense_are_refused(http: httpx2.Client, trained
 
 
 def test_a_model_or_job_that_is_not_there_is_a_404(http: httpx2.Client, trained: dict[str, Any]) -> None:
-    for path in ("/v1/models/nope", "/v1/models/small@9", "/v1/models/small@x", "/v1/models/..%2F..", "/v1/jobs/job_x"):
+    for path in (
+        "/v1/models/nope",
+        "/v1/models/digits-36@9",
+        "/v1/models/digits-36@x",
+        "/v1/models/..%2F..",
+        "/v1/jobs/job_x",
+    ):
         refused(http.get(path), 404, "not_found")
     refused(http.get("/v1/nothing"), 404, "not_found")
     refused(http.post("/v1/models/nope/encode", content=npy(DIGIT[None])), 404, "not_found", "nope")
-    refused(http.get("/v1/models/small/filters?format=gif"), 406, "not_acceptable", "gif", "png")
-    refused(http.get("/v1/models/small/filters?cols=0"), 400, "invalid_request", "0")
+    refused(http.get("/v1/models/digits-36/filters?format=gif"), 406, "not_acceptable", "gif", "png")
+    refused(http.get("/v1/models/digits-36/filters?cols=0"), 400, "invalid_request", "0")
     refused(http.get(f"/v1/jobs/{trained['id']}/result"), 400, "invalid_request", "encode")

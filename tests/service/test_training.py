@@ -84,24 +84,24 @@ def test_filters_can_be_seen_at_a_step(http: httpx2.Client, trained: dict[str, A
 
 
 def test_the_model_is_published_with_weights_and_filters(http: httpx2.Client, trained: dict[str, Any]) -> None:
-    assert trained["model"] == "small@1"
-    model = http.get("/v1/models/small").json()
-    assert (model["name"], model["version"], model["units"], model["classes"]) == ("small", 1, 36, 10)
+    assert trained["model"] == "digits-36@1"
+    model = http.get("/v1/models/digits-36").json()
+    assert (model["name"], model["version"], model["units"], model["classes"]) == ("digits-36", 1, 36, 10)
     assert model["metrics"] == trained["metrics"]
-    weights = load(http.get("/v1/models/small/weights").content)
+    weights = load(http.get("/v1/models/digits-36/weights").content)
     assert weights["layers.0.dictionary"].shape == (784, 36)
     assert weights["layers.0.encoder"].shape == (36, 784)
     assert weights["layers.0.explaining_away"].shape == (36, 36)
     assert weights["layers.0.bias"].shape == (36,)
     assert weights["classifier"].shape == (10, 36)
     assert np.linalg.norm(weights["layers.0.dictionary"], axis=0).max() <= 1 + 1e-5
-    archive = np.load(io.BytesIO(http.get("/v1/models/small@1/weights?format=npz").content))
+    archive = np.load(io.BytesIO(http.get("/v1/models/digits-36@1/weights?format=npz").content))
     assert np.array_equal(archive["classifier"], weights["classifier"])
-    picture = http.get("/v1/models/small@1/filters?order=usage&cols=6")
+    picture = http.get("/v1/models/digits-36@1/filters?order=usage&cols=6")
     assert picture.headers["content-type"] == "image/png"
     assert "immutable" in picture.headers["cache-control"]
-    assert Image.open(io.BytesIO(picture.content)).info["model"] == "small"
-    statistics = http.get("/v1/models/small/filters?format=json").json()
+    assert Image.open(io.BytesIO(picture.content)).info["model"] == "digits-36"
+    statistics = http.get("/v1/models/digits-36/filters?format=json").json()
     assert len(statistics["units"]) == 36
     assert {"norm", "usage", "orientation_deg", "frequency"} <= set(statistics["units"][0])
 
@@ -109,7 +109,7 @@ def test_the_model_is_published_with_weights_and_filters(http: httpx2.Client, tr
 def test_the_weights_encode_as_the_service_does(http: httpx2.Client, trained: dict[str, Any], digits: Digits) -> None:
     """A reference in float64 from the published tensors alone."""
     weights = {
-        name: value.astype(np.float64) for name, value in load(http.get("/v1/models/small/weights").content).items()
+        name: value.astype(np.float64) for name, value in load(http.get("/v1/models/digits-36/weights").content).items()
     }
     x = digits[0][:20].reshape(20, -1) / 255.0
     x /= np.linalg.norm(x, axis=1, keepdims=True)
@@ -117,7 +117,7 @@ def test_the_weights_encode_as_the_service_does(http: httpx2.Client, trained: di
     code = np.zeros_like(drive)
     for _ in range(4):
         code = np.maximum(0, drive + code @ weights["layers.0.explaining_away"].T)
-    answer = http.post("/v1/models/small/encode?format=npy", content=npy(digits[0][:20]))
+    answer = http.post("/v1/models/digits-36/encode?format=npy", content=npy(digits[0][:20]))
     found = np.load(io.BytesIO(answer.content))
     assert found.shape == (20, 36)
     assert np.abs(found - code).max() < 1e-5
@@ -130,7 +130,7 @@ def test_every_input_format_gives_the_same_features(
     out = io.BytesIO()
     Image.fromarray(image).save(out, "PNG")
     png = out.getvalue()
-    here = "/v1/models/small/encode?format=npy"
+    here = "/v1/models/digits-36/encode?format=npy"
     answers = {
         "png body": http.post(here, content=png, headers={"Content-Type": "image/png"}),
         "no content type": http.post(here, content=png),
@@ -169,7 +169,7 @@ def test_every_output_format_gives_the_same_features(
     body = npy(digits[0][:7])
 
     def ask(query: str) -> httpx2.Response:
-        answer = http.post(f"/v1/models/small/encode?{query}", content=body)
+        answer = http.post(f"/v1/models/digits-36/encode?{query}", content=body)
         assert answer.status_code == 200, answer.text
         return answer
 
@@ -178,7 +178,7 @@ def test_every_output_format_gives_the_same_features(
     assert np.array_equal(sparse.toarray(), dense)
     assert np.array_equal(np.load(io.BytesIO(ask("format=npz&sparse=false").content))["features"], dense)
     shown = ask("format=json").json()
-    assert (shown["object"], shown["model"], shown["version"]) == ("features", "small", 1)
+    assert (shown["object"], shown["model"], shown["version"]) == ("features", "digits-36", 1)
     assert (shown["shape"], shown["dtype"], shown["format"]) == ([7, 36], "float32", "dense")
     assert np.allclose(shown["data"], dense, atol=1e-6)
     rows = ask("format=json&sparse=true").json()
@@ -186,13 +186,13 @@ def test_every_output_format_gives_the_same_features(
     assert np.allclose(matrix.toarray(), dense, atol=1e-6)
     answer = ask("format=npy&dtype=float16")
     assert np.load(io.BytesIO(answer.content)).dtype == np.float16
-    assert answer.headers["x-model"] == "small@1"
+    assert answer.headers["x-model"] == "digits-36@1"
     assert "compute;dur=" in answer.headers["server-timing"]
 
 
 def test_topk_and_threshold_keep_the_largest(http: httpx2.Client, trained: dict[str, Any], digits: Digits) -> None:
     body = npy(digits[0][:5])
-    here = "/v1/models/small/encode?format=npy"
+    here = "/v1/models/digits-36/encode?format=npy"
     dense = np.load(io.BytesIO(http.post(here, content=body).content))
     top = np.load(io.BytesIO(http.post(f"{here}&topk=3", content=body).content))
     assert ((top != 0).sum(axis=1) <= 3).all()
@@ -204,7 +204,7 @@ def test_topk_and_threshold_keep_the_largest(http: httpx2.Client, trained: dict[
 
 def test_passes_change_the_code(http: httpx2.Client, trained: dict[str, Any], digits: Digits) -> None:
     body = npy(digits[0][:5])
-    here = "/v1/models/small/encode?format=npy"
+    here = "/v1/models/digits-36/encode?format=npy"
     one, own, four = (http.post(here + more, content=body).content for more in ("&passes=1", "", "&passes=4"))
     assert own == four
     assert one != own
@@ -214,24 +214,24 @@ def test_reconstructions_are_the_dictionary_times_the_code(
     http: httpx2.Client, trained: dict[str, Any], digits: Digits
 ) -> None:
     body = npy(digits[0][:6])
-    found = np.load(io.BytesIO(http.post("/v1/models/small/reconstruct?format=npy", content=body).content))
-    code = np.load(io.BytesIO(http.post("/v1/models/small/encode?format=npy", content=body).content))
-    dictionary = load(http.get("/v1/models/small/weights").content)["layers.0.dictionary"]
+    found = np.load(io.BytesIO(http.post("/v1/models/digits-36/reconstruct?format=npy", content=body).content))
+    code = np.load(io.BytesIO(http.post("/v1/models/digits-36/encode?format=npy", content=body).content))
+    dictionary = load(http.get("/v1/models/digits-36/weights").content)["layers.0.dictionary"]
     images = digits[0][:6].reshape(6, -1) / 255.0
     expected = code.astype(np.float64) @ dictionary.T * np.linalg.norm(images, axis=1, keepdims=True)
     assert found.shape == (6, 28, 28, 1)
     assert np.abs(found.reshape(6, -1) - expected).max() < 1e-4
-    shown = http.post("/v1/models/small/reconstruct", content=body).json()
+    shown = http.post("/v1/models/digits-36/reconstruct", content=body).json()
     deviations = images - images.mean(axis=1, keepdims=True)
     unexplained = ((images - expected) ** 2).sum(axis=1) / (deviations**2).sum(axis=1)
     assert np.allclose(shown["unexplained_variance"], unexplained, atol=1e-3)
     assert max(unexplained) < 1
-    picture = http.post("/v1/models/small/reconstruct?format=png", content=body)
+    picture = http.post("/v1/models/digits-36/reconstruct?format=png", content=body)
     assert Image.open(io.BytesIO(picture.content)).width > 6 * 28
 
 
 def test_classes_are_probabilities(http: httpx2.Client, trained: dict[str, Any], digits: Digits) -> None:
-    shown = http.post("/v1/models/small/classify", content=npy(digits[0][:50])).json()
+    shown = http.post("/v1/models/digits-36/classify", content=npy(digits[0][:50])).json()
     probabilities = np.array(shown["probabilities"])
     assert probabilities.shape == (50, 10)
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
@@ -242,16 +242,18 @@ def test_classes_are_probabilities(http: httpx2.Client, trained: dict[str, Any],
 def test_a_whole_data_set_is_encoded_as_a_job(
     http: httpx2.Client, trained: dict[str, Any], few_digits: str, digits: Digits
 ) -> None:
-    body = {"type": "encode", "model": "small", "dataset": few_digits, "output": {"format": "npz", "sparse": True}}
+    body = {"type": "encode", "model": "digits-36", "dataset": few_digits, "output": {"format": "npz", "sparse": True}}
     answer = http.post("/v1/jobs", json=body)
     assert answer.status_code == 202, answer.text
     job = wait_for(http, answer.json()["id"])
     assert job["status"] == "succeeded", job
-    assert job["model"] == "small@1"
+    assert job["model"] == "digits-36@1"
     result = http.get(job["links"]["result"])
     matrix = scipy.sparse.load_npz(io.BytesIO(result.content))
     assert matrix.shape == (500, 36)
-    direct = np.load(io.BytesIO(http.post("/v1/models/small/encode?format=npy", content=npy(digits[0][:500])).content))
+    direct = np.load(
+        io.BytesIO(http.post("/v1/models/digits-36/encode?format=npy", content=npy(digits[0][:500])).content)
+    )
     assert np.abs(matrix.toarray() - direct).max() < 1e-5
     dense = np.load(io.BytesIO(http.get(job["links"]["result"] + "?format=npy").content))
     assert np.array_equal(dense, matrix.toarray())
@@ -269,7 +271,7 @@ def test_two_runs_with_one_seed_give_equal_weights(
         assert job["status"] == "succeeded", job
         return http.get(f"/v1/models/{job['model']}/weights").content
 
-    first = load(http.get("/v1/models/small@1/weights").content)
+    first = load(http.get("/v1/models/digits-36@1/weights").content)
     same, other = load(train(0)), load(train(1))
     assert all(np.array_equal(first[name], same[name]) for name in first)
     assert not np.array_equal(first["layers.0.dictionary"], other["layers.0.dictionary"])

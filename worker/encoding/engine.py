@@ -22,6 +22,7 @@ from worker.training.publish import FORMAT
 Floats = NDArray[np.float32]
 
 MOST_PASSES = 200
+FLAT = 1e-6  # share of an image's energy below which its deviation is rounding
 # Bounds the memory of one call, whatever the number of images.
 CHUNK_BYTES = 32 * 2**20
 LARGEST_CHUNK = 2048
@@ -68,17 +69,20 @@ class Engine:
 
     @torch.inference_mode()
     def reconstruct(self, images: NDArray[Any], passes: int | None = None) -> tuple[Floats, Floats]:
-        """Reconstructions (N, H, W, C) in the images' own scale (0..1 for uint8) and the unexplained share (N,).
+        """Reconstructions (N, H, W, C) in the images' own scale (0..1 for uint8) and the unexplained variance (N,).
 
-        The share is ‖x − x̂‖² / ‖x‖² of the scaled image; an image that is scaled to zeros counts as explained.
+        That is ‖x − x̂‖² / ‖x − mean(x)‖² of each image; of an even one 0 if it comes back as it is, else 1.
         """
         rebuilt = np.empty((len(images), self.inputs), np.float32)
         unexplained = np.empty(len(images), np.float32)
         for rows, given in self._chunks(images, passes):
             reconstruction = self.model.connection.decode(self.model.encoder.encode(given.x, passes))
-            error, energy = (given.x - reconstruction).square().sum(1), given.x.square().sum(1)
-            unexplained[rows] = torch.where(energy > 0, error / energy, 0).cpu().numpy()
-            rebuilt[rows] = given.undo(reconstruction).cpu().numpy()
+            images_back, found = given.undo(given.x), given.undo(reconstruction)
+            error = (images_back - found).square().sum(1)
+            deviation = (images_back - images_back.mean(1, keepdim=True)).square().sum(1)
+            uneven = deviation > FLAT * images_back.square().sum(1)
+            unexplained[rows] = torch.where(uneven, error / deviation, (error > 0).float()).cpu().numpy()
+            rebuilt[rows] = found.cpu().numpy()
         return rebuilt.reshape(len(images), *self.input_shape), unexplained
 
     @torch.inference_mode()
