@@ -21,7 +21,7 @@ def parse_json(body: bytes) -> Any:
         raise InvalidRequest("The body is empty; JSON is expected.")
     try:
         value = json.loads(body, parse_constant=_not_finite)
-        json.dumps(value, ensure_ascii=False).encode()
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except json.JSONDecodeError as error:
         raise InvalidRequest(
             f"The body is no JSON: {error.msg} at line {error.lineno}, column {error.colno}."

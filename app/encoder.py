@@ -45,7 +45,7 @@ class Encoder:
         while True:
             try:
                 popped = await self._blocking.blpop([self._replies], timeout=5)
-            except UNREACHABLE as error:
+            except Exception as error:  # whatever it is, this one reader must live on
                 log.warning("store unreachable", error=str(error))
                 await asyncio.sleep(1.0)
                 continue

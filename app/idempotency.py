@@ -4,9 +4,11 @@ The first request with a key reserves it, works, and keeps its answer if it succ
 method, path, query and body gets that answer again. Answers that failed are not kept: the key is free again.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
+from uuid import uuid4
 
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
@@ -15,12 +17,29 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.problems import of_error
 from app.services import Services
-from pinwheel.errors import IdempotencyInProgress, IdempotencyMismatch, InvalidRequest, PinwheelError
+from pinwheel.errors import (
+    IdempotencyInProgress,
+    IdempotencyMismatch,
+    InvalidRequest,
+    PinwheelError,
+    StoreUnavailable,
+)
 from pinwheel.store import keys
-from pinwheel.store.connection import AsyncClient
+from pinwheel.store.connection import UNREACHABLE, AsyncClient
 
 MOST_KEPT_BYTES = 1024 * 1024
-RESERVED_SECONDS = 600
+RESERVED_SECONDS = 1800
+# One step each: a server that dies between two would leave a key reserved for ever; one that was slow must not release
+# what another has reserved since.
+RESERVE = """
+if redis.call('HSETNX', KEYS[1], 'state', 'running') == 0 then return 0 end
+redis.call('HSET', KEYS[1], 'owner', ARGV[1])
+return redis.call('EXPIRE', KEYS[1], ARGV[2])
+"""
+RELEASE = """
+if redis.call('HGET', KEYS[1], 'owner') == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
 KEPT_HEADERS = {"content-type", "location", "x-model", "vary"}
 
 
@@ -41,15 +60,26 @@ class Idempotency:
         if not 1 <= len(key) <= 255:
             error = InvalidRequest(f"An Idempotency-Key has 1 to 255 characters, not {len(key)}.")
             return await of_error(Request(scope), error)(scope, receive, send)
+        try:
+            return await self._once(key, scope, receive, send)
+        except UNREACHABLE as error:
+            # Only before an answer has begun: what the routes meet is answered by the handlers inside.
+            away = StoreUnavailable(f"The store does not answer: {type(error).__name__}.", retry_after_seconds=2)
+            return await of_error(Request(scope), away)(scope, receive, send)
+
+    async def _once(self, key: str, scope: Scope, receive: Receive, send: Send) -> None:
         services: Services = scope["app"].state.services
         name = keys.answer(hashlib.sha256(key.encode()).hexdigest())
-        if await services.commands.hsetnx(name, "state", "running"):
-            await services.commands.expire(name, RESERVED_SECONDS)
-            return await self._first(services, name, scope, receive, send)
+        owner = uuid4().hex
+        reserved = await services.commands.eval(RESERVE, 1, name, owner, RESERVED_SECONDS)
+        if reserved:
+            return await self._first(services, name, owner, scope, receive, send)
         answer = await _again(services.commands, name, scope, receive)
         return await answer(scope, receive, send)
 
-    async def _first(self, services: Services, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _first(
+        self, services: Services, name: str, owner: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         body = _Hashed(scope, receive)
         kept = _Kept()
 
@@ -63,7 +93,8 @@ class Idempotency:
             await self.app(scope, body.receive, kept.passing(send, keep))
         finally:
             if not kept.stored:
-                await services.commands.delete(name)
+                with contextlib.suppress(*UNREACHABLE):  # then the reservation ends by itself
+                    await services.commands.eval(RELEASE, 1, name, owner)
 
 
 class _Kept:

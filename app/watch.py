@@ -10,7 +10,7 @@ from collections import defaultdict
 import structlog
 
 from pinwheel.store import keys
-from pinwheel.store.connection import UNREACHABLE, AsyncClient
+from pinwheel.store.connection import AsyncClient
 
 log = structlog.get_logger()
 
@@ -30,7 +30,7 @@ class Watch:
                     last = entries[-1][0]
                     for job_id in {fields[b"job"].decode() for _, fields in entries}:
                         self._wake(job_id)
-            except UNREACHABLE as error:
+            except Exception as error:  # whatever it is, this one reader must live on
                 log.warning("store unreachable", error=str(error))
                 await asyncio.sleep(1.0)
                 for job_id in list(self._followers):  # events may have been missed: let everyone look

@@ -60,7 +60,7 @@ class Presence(bootsteps.StartStopStep):
     def _run(self, fields: dict[str, str]) -> None:
         client = connect(settings().redis_url or "redis://127.0.0.1:6379/0")
         while True:
-            with contextlib.suppress(*UNREACHABLE):
+            with contextlib.suppress(Exception):  # whatever it is, a living worker must go on saying so
                 workers.announce(client, self._name, fields | {"job": current_job.get("id", "")})
             if self._stop.wait(EVERY_SECONDS):
                 break

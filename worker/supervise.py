@@ -17,7 +17,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 
@@ -25,12 +25,14 @@ from pinwheel.settings import Settings
 from pinwheel.states import State
 from pinwheel.store.artifacts import Artifacts, write_json
 from pinwheel.store.connection import UNREACHABLE
-from pinwheel.store.jobs import Claim, Event, JobStore, LeaseLost
+from pinwheel.store.jobs import Claim, Event, JobStore, LeaseLost, Publication
 from worker.presence import usable_cores
 
 log = structlog.get_logger()
 
 TICK_SECONDS = 0.25
+# Fields of the record to write, and events to append.
+Report: TypeAlias = tuple[dict[str, Any], list[Event]]
 LAST_MESSAGES = {"finished", "stopped", "failed"}
 
 
@@ -99,7 +101,11 @@ class Supervisor:
         self.folder = artifacts.job(claim.job["id"])
         self.last: dict[str, Any] | None = None
         self._report = 0
-        self._pending: tuple[dict[str, Any], list[Event]] = ({}, [])
+        # What is being sent under the number `_report` and must be sent again unchanged until the store has it,
+        # and what has come since.
+        self._sending: Report | None = None
+        self._pending: Report = ({}, [])
+        self._told: str | None = None
         self._kill_at: float | None = None
 
     def run(self) -> None:
@@ -174,17 +180,21 @@ class Supervisor:
                     time.sleep(TICK_SECONDS)
                     continue
                 next_beat = now + min(0.5, self.settings.lease_seconds / 4)
-            if ended:
+            if ended and not self._unsent():
                 return
             if self._kill_at is not None and now > self._kill_at:
                 trainer.kill()
             time.sleep(TICK_SECONDS / 5)
 
     def _obey(self, trainer: Trainer, state: State, now: float) -> None:
-        if self._kill_at is not None or (state is State.RUNNING and not self.leaving.is_set()):
+        if state is State.RUNNING and not self.leaving.is_set():
             return
         publish = state is State.CANCELLING and self.claim.job.get("publish_on_cancel") == "True"
-        trainer.tell("stop publish" if publish else "stop")
+        command = "stop publish" if publish else "stop"
+        if command == self._told or self._told == "stop publish":
+            return
+        trainer.tell(command)
+        self._told = command
         self._kill_at = now + self.settings.grace_seconds
 
     def _collect(self, trainer: Trainer) -> bool:
@@ -221,13 +231,16 @@ class Supervisor:
         return False
 
     def _beat(self) -> State:
-        fields, events = self._pending
-        if not (fields or events):
-            return self.store.beat(self.claim, self._report)
-        state = self.store.beat(self.claim, self._report + 1, fields, events)
-        self._report += 1
-        self._pending = ({}, [])
+        if self._sending is None and any(self._pending):
+            self._sending, self._pending = self._pending, ({}, [])
+            self._report += 1
+        fields, events = self._sending or ({}, [])
+        state = self.store.beat(self.claim, self._report, fields, events)
+        self._sending = None
         return state
+
+    def _unsent(self) -> bool:
+        return self._sending is not None or any(self._pending)
 
     def _conclude(self, returncode: int | None) -> None:
         """Write the end. The store may be away for a moment; the lease says how long to wait for it."""
@@ -242,7 +255,10 @@ class Supervisor:
 
     def _write_end(self, returncode: int | None) -> None:
         last = self.last
-        if last is None:
+        if last is None and self._told:
+            # It did not stop in time and was killed: that was asked for, and the last checkpoint is there.
+            self.store.end(self.claim, "release", reason=self._why_stopped())
+        elif last is None:
             reason = f"the trainer ended without a word, exit status {returncode}"
             log.warning(reason, job=self.claim.job["id"])
             self.store.end(self.claim, "lose", reason="trainer_lost")
@@ -250,15 +266,18 @@ class Supervisor:
             error = {name: last.get(name) for name in ("code", "detail", "hint", "step")}
             self.store.end(self.claim, "fail", {"error": error}, reason=str(last["code"]))
         elif last["type"] == "stopped":
-            if last.get("bundle"):
-                self._publish(last["bundle"])
-            self.store.end(self.claim, "release", reason="worker_stopped" if self.leaving.is_set() else None)
+            model = self._placed(last["bundle"]) if last.get("bundle") else None
+            self.store.end(self.claim, "release", reason=self._why_stopped(), model=model)
         else:
-            self._publish(last["bundle"])
             done = {"progress": finished_progress(last["step"], self.claim.job), "metrics": last["metrics"]}
-            self.store.end(self.claim, "succeed", done)
+            self.store.end(self.claim, "succeed", done, model=self._placed(last["bundle"]))
+            self._sweep(None)
 
-    def _publish(self, bundle: str) -> None:
+    def _why_stopped(self) -> str | None:
+        return "worker_stopped" if self.leaving.is_set() else None
+
+    def _placed(self, bundle: str) -> Publication:
+        """The bundle at its place among the models, not visible yet."""
         job = self.claim.job
         name = job["publish_as"]
         version = self.store.reserve_version(self.claim, name)
@@ -268,7 +287,8 @@ class Supervisor:
             write_json(self.folder / bundle / "model.json", record)
             self.artifacts.adopt(self.folder / bundle, target)
         record = json.loads((target / "model.json").read_text())
-        self.store.publish(self.claim, name, version, record)
+        self.store.beat(self.claim, self._report)
+        return Publication(name, version, record)
 
     def _model_record(self, bundle: dict[str, Any], name: str, version: int) -> dict[str, Any]:
         job = self.claim.job

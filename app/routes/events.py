@@ -11,10 +11,10 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 from app.documented import content, errors
 from app.formats.negotiate import choose
 from app.services import Held, Services
-from pinwheel.errors import InvalidRequest, NotFound
+from pinwheel.errors import InvalidRequest
 from pinwheel.store import keys
 from pinwheel.store.events import read_async
-from pinwheel.store.jobs import text
+from pinwheel.store.jobs import check_id, no_such_job, text
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -35,7 +35,7 @@ async def read_events(
     job_id: str,
     request: Request,
     services: Held,
-    after: Annotated[int | None, Query(ge=0, description="Number of the last event known.")] = None,
+    after: Annotated[int | None, Query(ge=0, le=10**15, description="Number of the last event known.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most events on a JSON page.")] = 100,
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds a JSON page waits for a first event.")] = 0,
     format: Annotated[str | None, Query(description="`json` or `sse`, instead of Accept.")] = None,
@@ -43,8 +43,9 @@ async def read_events(
 ) -> Response:
     """Events in order, from the beginning or behind `after` or `Last-Event-ID`. The stream ends after `done`."""
     chosen = choose(request.headers.get("accept"), format, FORMATS)
+    check_id(job_id)
     if not await services.commands.exists(keys.job(job_id)):
-        raise NotFound(f"There is no job {job_id!r}.")
+        raise no_such_job(job_id)
     start = _start(after, last_event_id)
     if chosen == "json":
         return await _page(services, job_id, start, limit, wait)

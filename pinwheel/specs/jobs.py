@@ -16,9 +16,27 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 MOST_METADATA_BYTES = 65_536
+MOST_METADATA_DEPTH = 20
+
+
+def _depth(value: Any) -> int:
+    """Levels of lists and objects, without recursion: what is measured may nest very deep."""
+    depth, level = 0, [value]
+    while level:
+        level = [
+            item
+            for outer in level
+            if isinstance(outer, dict | list)
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        depth += 1
+    return depth - 1
 
 
 def _small(metadata: dict[str, Any]) -> dict[str, Any]:
+    depth = _depth(metadata)
+    if depth > MOST_METADATA_DEPTH:
+        raise ValueError(f"metadata nests {depth} levels; at most {MOST_METADATA_DEPTH} are kept")
     size = len(json.dumps(metadata))
     if size > MOST_METADATA_BYTES:
         raise ValueError(f"metadata is {size} bytes as JSON; at most {MOST_METADATA_BYTES} are kept")

@@ -17,7 +17,16 @@ Client = Any
 AsyncClient = Any
 
 COMMAND_SECONDS = 5.0
-UNREACHABLE = (RedisConnectionError, RedisTimeoutError, redis.exceptions.BusyLoadingError)
+# The store is away, is loading, or refuses to write: its memory is full (`noeviction`), its disk is (MISCONF, an
+# unnamed ResponseError), or it is a replica. What is asked for was not done; asking again later may work.
+UNREACHABLE = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.ResponseError,
+)
 
 
 def connect(url: str) -> Client:

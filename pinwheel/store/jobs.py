@@ -5,6 +5,7 @@ holds the job (a fencing token). The server's clock decides when a lease is over
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,8 +45,27 @@ class Event:
     step: int | None = None
 
 
+@dataclass(frozen=True)
+class Publication:
+    """A model version whose files are in their place."""
+
+    name: str
+    version: int
+    record: dict[str, Any]
+
+
 def text(value: Any) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def no_such_job(job_id: str) -> NotFound:
+    return NotFound(f"There is no job {job_id[:100]!r}.")
+
+
+def check_id(job_id: str) -> None:
+    """`NotFound` for what cannot be an id: it is about to become part of a key."""
+    if not re.fullmatch(r"job_[0-9a-z]{1,40}", job_id):
+        raise no_such_job(job_id)
 
 
 class JobStore:
@@ -86,9 +106,10 @@ class JobStore:
 
     def get(self, job_id: str) -> dict[str, Any]:
         """The job's record, or `NotFound`."""
+        check_id(job_id)
         fields = self.client.hgetall(keys.job(job_id))
         if not fields:
-            raise NotFound(f"There is no job {job_id!r}.")
+            raise no_such_job(job_id)
         return self._view(decode(fields))
 
     def _view(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -127,9 +148,10 @@ class JobStore:
 
     def forget(self, job_id: str) -> None:
         """Delete a finished job; `JobStateConflict` while it lives."""
+        check_id(job_id)
         answer = self.scripts.run("forget", job_id, text(dict.fromkeys(TERMINAL, True)))
         if answer[0] == "missing":
-            raise NotFound(f"There is no job {job_id!r}.")
+            raise no_such_job(job_id)
         if answer[0] == "no":
             allowed = allowed_commands(State(answer[1]))
             raise JobStateConflict(
@@ -165,9 +187,20 @@ class JobStore:
             raise LeaseLost(claim.job["id"])
         return State(answer[1])
 
-    def end(self, claim: Claim, name: str, fields: dict[str, Any] | None = None, reason: str | None = None) -> State:
-        """`succeed`, `fail`, `release` or `lose` the job; gives its new state. Raises `LeaseLost`."""
-        answer = self._transition(claim.job["id"], name, claim.token, fields, {"reason": reason} if reason else {})
+    def end(
+        self,
+        claim: Claim,
+        name: str,
+        fields: dict[str, Any] | None = None,
+        reason: str | None = None,
+        model: Publication | None = None,
+    ) -> State:
+        """`succeed`, `fail`, `release` or `lose` the job, and make a finished bundle visible, in one step.
+
+        Gives the new state. Raises `LeaseLost`.
+        """
+        event = {"reason": reason} if reason else {}
+        answer = self._transition(claim.job["id"], name, claim.token, fields, event, model=model)
         if answer[0] != "ok":
             raise LeaseLost(claim.job["id"])
         return State(answer[1])
@@ -178,12 +211,6 @@ class JobStore:
         if answer[0] != "ok":
             raise LeaseLost(claim.job["id"])
         return int(answer[1])
-
-    def publish(self, claim: Claim, model: str, version: int, record: dict[str, Any]) -> None:
-        """Make a finished bundle visible as `model@version`. Raises `LeaseLost`."""
-        answer = self.scripts.run("publish", claim.job["id"], claim.token, model, version, text(record))
-        if answer[0] != "ok":
-            raise LeaseLost(claim.job["id"])
 
     # what looks after jobs
 
@@ -215,7 +242,9 @@ class JobStore:
         fields: dict[str, Any] | None = None,
         event: dict[str, Any] | None = None,
         only_lapsed: bool = False,
+        model: Publication | None = None,
     ) -> list[Any]:
+        check_id(job_id)
         values = {key: text(value) if key in JSON_FIELDS else str(value) for key, value in (fields or {}).items()}
         answer = self.scripts.run(
             "transition",
@@ -232,9 +261,10 @@ class JobStore:
             "1" if name == "lose" else "0",
             "1" if only_lapsed else "0",
             text(event or {}),
+            *((model.name, model.version, text(model.record)) if model else ("", "", "")),
         )
         if answer[0] == "missing":
-            raise NotFound(f"There is no job {job_id!r}.")
+            raise no_such_job(job_id)
         return answer
 
 

@@ -60,6 +60,7 @@ class EncodeLoop(bootsteps.StartStopStep):
                 self._stop.wait(1.0)
             except Exception:  # one request must never end the loop for all
                 log.exception("encode loop")
+                self._stop.wait(0.1)
 
 
 _engines: list[EngineCache] = []

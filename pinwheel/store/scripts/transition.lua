@@ -1,11 +1,12 @@
 -- Move a job along the table of states.py. ARGV: id, operation, table {from: to} as JSON, token ('' = asked for by people),
 -- fields as JSON, events_kept, lease_ms, resend_ms, terminal states as JSON, leased states as JSON, counts ('1' = an attempt is lost),
--- only_if_lease_is_over ('1'), event data as JSON.
+-- only_if_lease_is_over ('1'), event data as JSON, model name ('' = none), version, model record: published in the same step.
 -- Answers {'ok', state, token} | {'no', state} (the state refuses) | {'fenced', token} (another worker holds the job) | {'missing'} | {'held'}.
 local id, operation, moves, token, fields = ARGV[1], ARGV[2], cjson.decode(ARGV[3]), ARGV[4], cjson.decode(ARGV[5])
 local keep, lease_ms, resend_ms = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 local terminal, leased = cjson.decode(ARGV[9]), cjson.decode(ARGV[10])
 local counts, only_lapsed, extra = ARGV[11] == '1', ARGV[12] == '1', cjson.decode(ARGV[13])
+local model, version, record = ARGV[14], ARGV[15], ARGV[16]
 local key = job_key(id)
 local state = redis.call('HGET', key, 'state')
 if not state then return {'missing'} end
@@ -34,6 +35,11 @@ if counts then
   end
 end
 
+if model ~= '' then
+  redis.call('HSET', P .. 'model:' .. model, 'v' .. version, record)
+  redis.call('ZADD', P .. 'models', 0, model)
+  fields['model'] = model .. '@' .. version
+end
 redis.call('HSET', key, 'state', to, 'operation', operation)
 for name, value in pairs(fields) do redis.call('HSET', key, name, value) end
 if extra['reason'] then redis.call('HSET', key, 'status_reason', extra['reason']) else redis.call('HDEL', key, 'status_reason') end

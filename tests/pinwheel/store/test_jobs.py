@@ -7,7 +7,7 @@ import pytest
 from pinwheel.errors import JobStateConflict, NotFound, TooManyRequests
 from pinwheel.states import TERMINAL, TRANSITIONS, State
 from pinwheel.store import events, keys
-from pinwheel.store.jobs import Claim, Event, JobStore, LeaseLost
+from pinwheel.store.jobs import Claim, Event, JobStore, LeaseLost, Publication
 from pinwheel.store.pages import Page
 
 
@@ -64,12 +64,13 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(store: JobStore) -> None
         lambda: store.end(first, "succeed"),
         lambda: store.end(first, "lose"),
         lambda: store.reserve_version(first, "m"),
-        lambda: store.publish(first, "m", 1, {}),
+        lambda: store.end(first, "succeed", model=Publication("m", 1, {})),
     ):
         with pytest.raises(LeaseLost):
             act()
     assert store.get("job_1")["state"] == "running"
     assert "metrics" not in store.get("job_1")
+    assert store.client.exists(keys.model("m")) == 0
 
 
 def test_a_lease_that_ended_but_was_not_taken_cannot_be_beaten_back_to_life(store: JobStore) -> None:
