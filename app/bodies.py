@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import Request
 
-from pinwheel.errors import InvalidRequest
+from pinwheel.errors import InvalidRequest, UnsupportedMediaType
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -34,6 +34,13 @@ def parse_json(body: bytes) -> Any:
 
 
 async def json_body(request: Request) -> Any:
+    """The body as JSON; `UnsupportedMediaType` where it is declared as something else.
+
+    A page of another site may send forms and plain text to a server on this machine without asking, but not JSON.
+    """
+    declared = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if declared not in ("", "application/json") and not declared.endswith("+json"):
+        raise UnsupportedMediaType(f"The body is {declared[:100]}; application/json is expected.")
     return parse_json(await request.body())
 
 

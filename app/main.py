@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.staticfiles import StaticFiles
 
@@ -14,6 +14,7 @@ from app.idempotency import Idempotency
 from app.middleware import BodyLimit, RequestContext
 from app.routes import datasets, encode, events, jobs, models, pages, progress, system
 from app.services import running
+from app.strict import known_query
 from pinwheel import __version__
 from pinwheel.logs import configure_logs
 from pinwheel.settings import settings
@@ -42,7 +43,7 @@ def create_app() -> FastAPI:
         openapi_url="/openapi.json",
     )
     for room in (system, datasets, jobs, events, progress, models, encode, pages):
-        app.include_router(room.router)
+        app.include_router(room.router, dependencies=[Depends(known_query)])
     app.mount("/static", StaticFiles(directory=pages.WEB / "static"), name="static")
     problems.install(app)
     # The last one added stands outermost.

@@ -6,10 +6,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pinwheel.errors import Gone
+
 
 def some_images(folder: Path, count: int) -> list[NDArray[Any]]:
     """At most `count` images (H, W, C), evenly spaced over the data set."""
-    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    try:
+        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise Gone("The images of this data set are no longer there.") from None
     if not (folder / "offsets.npy").exists():
         chosen = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).astype(int))
         return [np.array(images[index]) for index in chosen]

@@ -9,12 +9,13 @@ from typing import Any
 import anyio.to_thread
 from fastapi import Request
 from pydantic import ValidationError
+from redis.exceptions import ResponseError
 from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException
 
 from app.bodies import json_body, save
 from app.formats.convert import convert
 from app.formats.options import DatasetOptions
+from app.forms import read_form
 from app.services import Services
 from app.submission import invalid
 from pinwheel.builtin import BUILTIN
@@ -23,7 +24,6 @@ from pinwheel.ids import new_id
 from pinwheel.specs.builtin import BuiltinRequest
 
 FILE_FIELDS = ("file", "image", "images", "labels")
-MOST_FILES = 100_000
 OPTION_NAMES = tuple(DatasetOptions.model_fields)
 
 
@@ -66,11 +66,8 @@ def _builtin(body: Any) -> Upload:
 
 
 async def _receive_form(request: Request, folder: Path) -> Upload:
-    try:
-        async with request.form(max_files=MOST_FILES, max_fields=100) as form:
-            return await _stage_form(form, folder)
-    except MultiPartException as error:
-        raise InvalidRequest(f"The multipart body cannot be read: {error.message}") from None
+    async with read_form(request) as form:
+        return await _stage_form(form, folder)
 
 
 async def _stage_form(form: FormData, folder: Path) -> Upload:
@@ -128,7 +125,11 @@ def _register(
     created_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     record = {"id": dataset_id, "name": name, "status": "ready", **manifest, "created_at": created_at}
     services.artifacts.adopt(stored, services.artifacts.dataset(dataset_id))
-    kept = services.datasets.add(record)
+    try:
+        kept = services.datasets.add(record)
+    except ResponseError:  # the store refused: the record was not written
+        services.artifacts.remove(services.artifacts.dataset(dataset_id))
+        raise
     if kept["id"] != dataset_id:
         services.artifacts.remove(services.artifacts.dataset(dataset_id))
     return kept, kept["id"] == dataset_id

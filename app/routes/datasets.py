@@ -17,6 +17,7 @@ from pinwheel.pictures.mosaic import encode_png
 router = APIRouter(prefix="/v1/datasets", tags=["data sets"])
 
 UPLOAD_DOC = {
+    "x-reads-its-query": True,
     "requestBody": {
         "required": True,
         "description": "A file in any known format, multipart files, or JSON that names a built-in data set.",
@@ -25,7 +26,7 @@ UPLOAD_DOC = {
             "multipart/form-data": {"schema": {"type": "object"}},
             "application/json": {"schema": {"$ref": "#/components/schemas/BuiltinRequest"}},
         },
-    }
+    },
 }
 
 
@@ -58,7 +59,9 @@ def delete_dataset(dataset_id: str, services: Held) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/{dataset_id}/preview", response_class=Response, responses={200: content("image/png"), **errors(404, 422)})
+@router.get(
+    "/{dataset_id}/preview", response_class=Response, responses={200: content("image/png"), **errors(404, 410, 422)}
+)
 def preview_dataset(
     dataset_id: str, services: Held, count: Annotated[int, Query(ge=1, le=256, description="Most images shown.")] = 100
 ) -> Response:

@@ -1,5 +1,6 @@
 """Images in, features out; and back: reconstructions, and classes where the model has learned some."""
 
+import math
 import time
 from typing import Annotated, Any
 
@@ -9,13 +10,13 @@ from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
 
 from app.documented import content, errors
 from app.encoder import Answer
 from app.formats import features
 from app.formats.inputs import decode_inputs, decode_parts, fit
 from app.formats.negotiate import choose
+from app.forms import read_form
 from app.services import Held, Services
 from pinwheel.errors import InvalidConfig, InvalidRequest, PayloadTooLarge
 from pinwheel.pictures.images import comparison
@@ -26,6 +27,7 @@ router = APIRouter(prefix="/v1/models", tags=["encoding"])
 RECONSTRUCTION_FORMATS = {"json": "application/json", "npy": "application/x-npy", "png": "image/png"}
 CLASS_FORMATS = {"json": "application/json", "npy": "application/x-npy"}
 MOST_PICTURED = 64
+MOST_ANSWER_BYTES = 256 * 1024 * 1024  # half of what one value of the store may hold
 
 BODY_DOC = {
     "requestBody": {
@@ -82,6 +84,10 @@ async def _asked(model: str, request: Request, services: Held) -> _Asked:
     limit = services.settings.max_encode_images
     if len(images) > limit:
         raise PayloadTooLarge(f"{len(images)} images in one request; {limit} are allowed. More are an encode job.")
+    size = 4 * len(images) * max(record["units"], math.prod(record["input_shape"]))
+    if size > MOST_ANSWER_BYTES:
+        detail = f"{len(images)} images give {size} bytes; {MOST_ANSWER_BYTES} fit into one answer."
+        raise PayloadTooLarge(f"{detail} Send fewer, or encode them as a job.")
     return _Asked(record, images, time.perf_counter() - start)
 
 
@@ -99,15 +105,12 @@ async def _images(request: Request, record: dict[str, Any], services: Services) 
 
 
 async def _parts(request: Request) -> list[bytes]:
-    try:
-        async with request.form(max_files=10_000, max_fields=100) as form:
-            unknown = [name for name in form if name not in ("image", "file")]
-            if unknown:
-                raise InvalidRequest(f"There is no field {unknown[0]!r}; images come as `image`.")
-            files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
-            return [await file.read() for file in files]
-    except MultiPartException as error:
-        raise InvalidRequest(f"The multipart body cannot be read: {error.message}") from None
+    async with read_form(request) as form:
+        unknown = [name for name in form if name not in ("image", "file")]
+        if unknown:
+            raise InvalidRequest(f"There is no field {unknown[0]!r}; images come as `image`.")
+        files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
+        return [await file.read() for file in files]
 
 
 @router.post(
@@ -138,9 +141,11 @@ async def encode_images(
         raise InvalidConfig("format npy has no sparse form; take npz or json, or sparse=false.")
     _check_units(topk, asked.record)
     answer = await services.encoder.ask(asked.record["name"], asked.record["version"], "encode", asked.images, passes)
-    kept = features.select(answer.arrays["features"], topk, threshold)
+    found, name, version = answer.arrays["features"], asked.record["name"], asked.record["version"]
     body, media_type = await run_in_threadpool(
-        features.encode, kept, chosen, wants_sparse, np.dtype(dtype), asked.record["name"], asked.record["version"]
+        lambda: features.encode(
+            features.select(found, topk, threshold), chosen, wants_sparse, np.dtype(dtype), name, version
+        )
     )
     return Response(body, media_type=media_type, headers=asked.headers(answer))
 
@@ -176,6 +181,10 @@ async def reconstruct_images(
         return Response(picture, media_type="image/png", headers=headers)
     if chosen == "npy":
         return Response(features.npy_bytes(found), media_type=RECONSTRUCTION_FORMATS["npy"], headers=headers)
+    if found.size > features.MOST_JSON_VALUES:
+        raise PayloadTooLarge(
+            f"{found.size} numbers as JSON; at most {features.MOST_JSON_VALUES} are written. Ask for format=npy."
+        )
     body = {
         "object": "reconstructions",
         "model": name,

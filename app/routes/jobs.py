@@ -33,7 +33,7 @@ SUBMIT_DOC = {
 }
 
 
-@router.post("", status_code=202, responses=errors(400, 404, 409, 413, 422, 429), openapi_extra=SUBMIT_DOC)
+@router.post("", status_code=202, responses=errors(400, 404, 409, 413, 415, 422, 429), openapi_extra=SUBMIT_DOC)
 async def create_job(
     request: Request,
     services: Held,

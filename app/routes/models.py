@@ -15,6 +15,7 @@ from app.formats.negotiate import choose
 from app.paging import Paged
 from app.services import Held
 from app.views import list_view, model_view
+from pinwheel.errors import Gone
 from pinwheel.store.models import split
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -45,14 +46,19 @@ def read_model(model: str, services: Held) -> dict[str, Any]:
 def delete_model(model: str, services: Held) -> Response:
     """Delete one version (`name@3`) or all of them (`name`); refused while a job that uses it has not ended."""
     name, version = split(model)
-    for number in [version] if version else services.models.find(name)["versions"]:
+    numbers = [version] if version else services.models.find(name)["versions"]
+    for number in numbers:
+        services.models.check_unused(name, number)
+    for number in numbers:
         services.models.remove(name, number)
         services.artifacts.remove(services.artifacts.model(name, number))
     return Response(status_code=204)
 
 
 @router.get(
-    "/{model}/weights", response_class=Response, responses={200: content(*WEIGHT_FORMATS.values()), **errors(404, 406)}
+    "/{model}/weights",
+    response_class=Response,
+    responses={200: content(*WEIGHT_FORMATS.values()), **errors(404, 406, 410)},
 )
 def read_weights(
     model: str,
@@ -73,6 +79,8 @@ def read_weights(
     }
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
+    if not path.exists():
+        raise Gone(f"The weights of {name}@{version} are no longer there.")
     filename = f"{name}-{version}.{chosen}"
     if chosen == "safetensors":
         return FileResponse(path, media_type=WEIGHT_FORMATS[chosen], filename=filename, headers=headers)

@@ -10,6 +10,7 @@ from pinwheel.store.connection import Client
 from pinwheel.store.pages import Page, page_of_index
 from pinwheel.store.scripts import Scripts
 
+MOST_NAMES = 20  # of those that a refusal tells
 LIVE = [state for state in State if state not in TERMINAL]
 
 
@@ -52,12 +53,17 @@ class Datasets:
         """By id, or else the newest data set of this name; `NotFound` names what there is."""
         if self.client.exists(keys.dataset(name)):
             return self.get(name)
-        newest, _ = self.listed(Page(limit=100))
-        for record in newest:
-            if record["name"] == name:
-                return record
-        names = sorted({record["name"] for record in newest if record["name"]})
-        raise NotFound(f"There is no data set {name!r}; there are: {', '.join(names) or 'none yet'}.")
+        names: set[str] = set()
+        page, more = Page(limit=100), True
+        while more:
+            records, more = self.listed(page)
+            for record in records:
+                if record["name"] == name:
+                    return record
+                if record["name"] and len(names) < MOST_NAMES:
+                    names.add(record["name"])
+            page = Page(after=records[-1]["id"] if records else None, limit=100)
+        raise NotFound(f"There is no data set {name!r}; there are: {', '.join(sorted(names)) or 'none yet'}.")
 
     def listed(self, page: Page) -> tuple[list[dict[str, Any]], bool]:
         def read(ids: list[str]) -> list[dict[str, Any] | None]:

@@ -66,11 +66,19 @@ class Models:
 
         return page_of_index(self.client, keys.MODELS, page, read)
 
+    def check_unused(self, name: str, version: int) -> None:
+        """`InUse` when a live job needs this version, so that of several none is removed."""
+        for state in LIVE:
+            for raw in self.client.zrange(keys.jobs_in(state), 0, -1):
+                uses = json.loads(self.client.hget(keys.job(raw.decode()), "uses") or b"[]")
+                if used_by(name, version) in uses:
+                    raise InUse(f"The model {name}@{version} is used by {raw.decode()}, which has not ended.")
+
     def remove(self, name: str, version: int) -> None:
         """Take one version away; `InUse` while a live job needs it. The files are the caller's."""
-        last = self.find(name)["versions"] == [version]
-        index = keys.MODELS if last else ""
-        answer = self.scripts.run("drop", used_by(name, version), index, name, "", "", json.dumps(LIVE), f"v{version}")
+        answer = self.scripts.run(
+            "drop", used_by(name, version), keys.MODELS, name, "", "", json.dumps(LIVE), f"v{version}"
+        )
         if answer[0] == "used":
             raise InUse(f"The model {name}@{version} is used by {answer[1]}, which has not ended.", job=answer[1])
         if answer[0] == "missing":

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
-from asking import npy, npz
+from asking import SMALL, npy, npz, wait_for
 
 from pinwheel.store.connection import connect
 from pinwheel.up import Service
@@ -303,3 +303,56 @@ def test_a_model_or_job_that_is_not_there_is_a_404(http: httpx2.Client, trained:
     refused(http.get("/v1/models/digits-36/filters?format=gif"), 406, "not_acceptable", "gif", "png")
     refused(http.get("/v1/models/digits-36/filters?cols=0"), 400, "invalid_request", "0")
     refused(http.get(f"/v1/jobs/{trained['id']}/result"), 400, "invalid_request", "encode")
+
+
+def test_a_misspelt_parameter_is_not_ignored(http: httpx2.Client, trained: dict[str, Any]) -> None:
+    body = npy(DIGIT[None])
+    refused(http.post(ENCODE + "?topK=5", content=body), 422, "invalid_config", "topK", "'topk'")
+    refused(http.get("/v1/jobs?state=running"), 422, "invalid_config", "state", "status")
+    refused(http.get(f"/v1/jobs/{trained['id']}/filters?stp=3"), 422, "invalid_config", "stp", "'step'")
+    refused(http.get("/v1/models/digits-36/filters?colls=3"), 422, "invalid_config", "colls", "'cols'")
+    assert http.get("/v1/models/digits-36/filters?cols=3&pad=0&format=png").status_code == 200
+
+
+def test_a_job_that_is_not_json_is_refused_by_its_type(http: httpx2.Client) -> None:
+    for kind in ("text/plain", "application/x-www-form-urlencoded"):
+        answer = http.post("/v1/jobs", content=b"{}", headers={"Content-Type": kind})
+        refused(answer, 415, "unsupported_media_type", kind, "application/json")
+
+
+def test_what_cannot_be_an_id_is_a_404(http: httpx2.Client, trained: dict[str, Any]) -> None:
+    for wrong in (f"{trained['id']}:events", "job_..", "job_%00", "job_A", "x" * 5000):
+        refused(http.get(f"/v1/jobs/{wrong}"), 404, "not_found")
+        refused(http.get(f"/v1/jobs/{wrong}/events"), 404, "not_found")
+        refused(http.post(f"/v1/jobs/{wrong}/cancel"), 404, "not_found")
+        refused(http.delete(f"/v1/jobs/{wrong}"), 404, "not_found")
+
+
+def test_metadata_that_nests_too_deep_is_refused(http: httpx2.Client, few_digits: str, nothing_left: None) -> None:
+    deep: Any = 1
+    for _ in range(300):
+        deep = [deep]
+    refused(http.post("/v1/jobs", json=JOB | {"metadata": {"deep": deep}}), 422, "invalid_config", "301", "20")
+    big = {"text": "x" * 70_000}
+    refused(http.post("/v1/jobs", json=JOB | {"metadata": big}), 422, "invalid_config", "65536")
+
+
+def test_numbers_beyond_bounds_are_refused(http: httpx2.Client, trained: dict[str, Any]) -> None:
+    assert http.get(f"/v1/jobs/{trained['id']}/events?after=99999999999999999999").status_code == 422
+    body = b'{"type": "train", "recipe": "drsae", "dataset": "few-digits", "metadata": {"x": 1e999}}'
+    refused(http.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"}), 400, "invalid_request")
+    huge = npy(np.full((1, 28, 28), 3e38, np.float32))
+    for operation in ("encode", "reconstruct", "classify"):
+        answer = http.post(f"/v1/models/digits-36/{operation}", content=huge)
+        assert answer.status_code in (200, 422), answer.text
+
+
+def test_weights_that_are_gone_from_the_disk_are_410(http: httpx2.Client, service: Service, few_digits: str) -> None:
+    body = JOB | SMALL | {"dataset": few_digits, "publish_as": "lost-files"}
+    assert wait_for(http, http.post("/v1/jobs", json=body).json()["id"])["status"] == "succeeded"
+    for file in (service.data_dir / "models" / "lost-files" / "1").iterdir():
+        file.unlink()
+    for kind in ("safetensors", "npz"):
+        refused(http.get(f"/v1/models/lost-files/weights?format={kind}"), 410, "gone", "lost-files@1")
+    assert http.post("/v1/models/lost-files/encode", content=npy(DIGIT[None])).status_code == 404
+    assert http.delete("/v1/models/lost-files").status_code == 204

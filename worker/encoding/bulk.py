@@ -1,19 +1,25 @@
 """Encoding a whole data set as a job: batches under a lease, the result as one file in the job's folder."""
 
+import shutil
 import threading
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from pinwheel.settings import Settings
 from pinwheel.states import State
 from pinwheel.store.artifacts import Artifacts, put_in_place
-from pinwheel.store.jobs import Claim, JobStore
+from pinwheel.store.connection import UNREACHABLE
+from pinwheel.store.jobs import Claim, JobStore, LeaseLost
 from pinwheel.store.models import split
 from worker.data.reader import open_dataset
 from worker.encoding.loop import shared_engines
+
+log = structlog.get_logger()
 
 BATCH = 1000
 
@@ -63,6 +69,50 @@ class _Dense:
         return int(np.count_nonzero(features))
 
 
+class _Heart:
+    """Renews the lease from a thread of its own, however long a batch takes; says what has become of the job."""
+
+    def __init__(self, store: JobStore, settings: Settings, claim: Claim, leaving: threading.Event) -> None:
+        self._store, self._claim, self._leaving = store, claim, leaving
+        self._lease_seconds = settings.lease_seconds
+        self._stop = threading.Event()
+        self._progress: dict[str, Any] = {}
+        self._state = State.RUNNING
+        self._lost = False
+        self._thread = threading.Thread(target=self._run, name="encode-lease", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        heard, report = time.monotonic(), 0
+        while not self._stop.wait(min(0.5, self._lease_seconds / 4)):
+            try:
+                report += 1
+                self._state = self._store.beat(self._claim, report, self._progress)
+                heard = time.monotonic()
+            except LeaseLost:
+                self._lost = True
+                return
+            except UNREACHABLE as error:
+                log.warning("store unreachable", error=str(error))
+                self._lost = time.monotonic() - heard > self._lease_seconds
+
+    def reached(self, done: int, total: int) -> None:
+        self._progress = {"progress": _progress(done, total)}
+
+    def may_go_on(self) -> bool:
+        """False when a stop is asked for; raises `LeaseLost` when the job is no longer ours."""
+        if self._lost:
+            raise LeaseLost(self._claim.job["id"])
+        return self._state is State.RUNNING and not self._leaving.is_set()
+
+
 def encode_dataset(
     store: JobStore, artifacts: Artifacts, settings: Settings, claim: Claim, leaving: threading.Event
 ) -> None:
@@ -70,27 +120,33 @@ def encode_dataset(
     job = claim.job
     name, version = split(job["model"])
     assert version is not None
-    engines = shared_engines()
-    engine = engines.get(name, version)
-    images = open_dataset(artifacts.dataset(job["dataset"])).images
-    gathered: _Csr | _Dense = _Csr() if job["output"]["sparse"] else _Dense()
-    for number, start in enumerate(range(0, len(images), BATCH)):
-        batch = images[start : start + BATCH]
-        with engines.lock:
-            features = engine.encode(batch)
-        gathered.add(features)
-        state = store.beat(claim, number + 1, {"progress": _progress(start + len(batch), len(images))})
-        if state is not State.RUNNING or leaving.is_set():
-            store.end(claim, "release")
-            return
-    result = _save(artifacts.job(job["id"]) / "result", claim.token, gathered, engine.units)
+    with _Heart(store, settings, claim, leaving) as heart:
+        engines = shared_engines()
+        engine = engines.get(name, version)
+        images = open_dataset(artifacts.dataset(job["dataset"])).images
+        gathered: _Csr | _Dense = _Csr() if job["output"]["sparse"] else _Dense()
+        for start in range(0, len(images), BATCH):
+            if not heart.may_go_on():
+                break
+            batch = images[start : start + BATCH]
+            with engines.lock:
+                features = engine.encode(batch)
+            gathered.add(features)
+            heart.reached(start + len(batch), len(images))
+        else:
+            result = _save(artifacts.job(job["id"]) / "result", claim.token, gathered, engine.units)
+    if not heart.may_go_on():
+        store.end(claim, "release", reason="worker_stopped" if leaving.is_set() else None)
+        return
     result |= {"shape": [len(images), engine.units], "sparse": job["output"]["sparse"]}
     metrics = {"l0": result["values"] / len(images), "active_fraction": result["values"] / len(images) / engine.units}
-    store.end(claim, "succeed", {"result": result, "metrics": metrics})
+    done = {"result": result, "metrics": metrics, "progress": _progress(len(images), len(images))}
+    store.end(claim, "succeed", done)
 
 
 def _save(folder: Path, token: int, gathered: _Csr | _Dense, units: int) -> dict[str, Any]:
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # what attempts that died left
+    folder.mkdir(parents=True)
     target = folder / f"{token}-features.{'npz' if isinstance(gathered, _Csr) else 'npy'}"
     beside = target.with_name(target.name + ".tmp")
     values = gathered.save(beside, units)

@@ -69,6 +69,9 @@ def answer(engine: Engine, group: list[Request]) -> list[tuple[Request, dict[str
     start = time.monotonic()
     images = first.images if len(group) == 1 else np.concatenate([request.images for request in group])
     result = OPERATIONS[first.operation](engine, images, first.passes)
+    for values in result.values():
+        if not np.isfinite(values).all():
+            raise ValueError("the pixels are so large that the model's numbers overflow; scale them down")
     seconds = time.monotonic() - start
     answers = []
     row = 0

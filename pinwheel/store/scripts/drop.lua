@@ -1,5 +1,5 @@
 -- Delete a data set or a model version unless a live job uses it. ARGV: what a job's `uses` names it by ("key#field"),
--- the index to take the id from ('' = none), id, the hash of digests ('' = none), digest, live states as JSON list, then the fields to
+-- the index to take the id from, id, the hash of digests ('' = none), digest, live states as JSON list, then the fields to
 -- delete (none = the whole key). Answers {'ok'} | {'used', job id} | {'missing'}.
 local named, index, id, digests, digest, states = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], cjson.decode(ARGV[6])
 local key, field = string.match(named, '^(.*)#(.*)$')
@@ -16,6 +16,9 @@ if #ARGV > 6 then
 else
   redis.call('DEL', key)
 end
-if index ~= '' then redis.call('ZREM', index, id) end
+-- A model stays in its index while it has another version.
+local left = false
+for _, name in ipairs(redis.call('HKEYS', key)) do left = left or string.match(name, '^v%d+$') end
+if not left then redis.call('ZREM', index, id) end
 if digests ~= '' and redis.call('HGET', digests, digest) == id then redis.call('HDEL', digests, digest) end
 return {'ok'}
