@@ -28,7 +28,10 @@ def two_threads() -> None:
 
 @pytest.fixture(scope="session")
 def store_url() -> Iterator[str]:
-    """An embedded store of its own."""
+    """An embedded store of its own, or the server named by PINWHEEL_TEST_REDIS_URL, which is emptied."""
+    if url := os.environ.get("PINWHEEL_TEST_REDIS_URL"):
+        yield url
+        return
     folder = Path(tempfile.mkdtemp(prefix="pw-store-"))
     valkey = Valkey(folder / "store")
     part = Part("store", valkey.prepare(), dict(os.environ), folder / "store.log", folder)
