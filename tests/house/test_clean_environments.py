@@ -58,7 +58,7 @@ def present(python: Path, module: str) -> bool:
 def test_the_server_image_needs_no_torch(tmp_path: Path) -> None:
     python = installed(tmp_path, "app")
     assert not present(python, "torch")
-    for module in ("app.main", "app.formats.convert", "pinwheel.client", "pinwheel.cli"):
+    for module in ("kombu.transport.redis", "app.main", "app.formats.convert", "pinwheel.client", "pinwheel.cli"):
         done = run(python, "-c", f"import {module}")
         assert done.returncode == 0, done.stderr
 
@@ -66,7 +66,13 @@ def test_the_server_image_needs_no_torch(tmp_path: Path) -> None:
 def test_the_worker_image_needs_no_fastapi_and_trains(tmp_path: Path) -> None:
     python = installed(tmp_path, "worker", f"torch=={version('torch').split('+')[0]}")
     assert not present(python, "fastapi")
-    for module in ("worker.tasks", "worker.encoding.loop", "worker.trainer", "worker.training.loop"):
+    for module in (
+        "kombu.transport.redis",
+        "worker.tasks",
+        "worker.encoding.loop",
+        "worker.trainer",
+        "worker.training.loop",
+    ):
         done = run(python, "-c", f"import {module}")
         assert done.returncode == 0, done.stderr
     health = run(python, "-m", "worker.health")

@@ -1,8 +1,10 @@
 """What the server says of itself, its lists and its pages."""
 
+import re
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import httpx2
 import numpy as np
@@ -66,6 +68,18 @@ def test_the_front_is_a_page_for_browsers_and_a_document_for_programs(http: http
     document = http.get("/", headers={"Accept": "application/json"}).json()
     for link in document["links"].values():
         assert http.get(link).status_code == 200, link
+
+
+def test_pages_are_whole_and_ask_nobody_else(http: httpx2.Client, trained: dict[str, Any]) -> None:
+    for path in ("/", f"/jobs/{trained['id']}", "/docs"):
+        page = http.get(path, headers={"Accept": "text/html"})
+        assert page.status_code == 200, path
+        for address in re.findall(r'(?:src|href)="([^"#]+)', page.text):
+            assert address.startswith("/"), address
+            if "{" not in address:
+                assert http.get(address.replace("&amp;", "&")).status_code == 200, address
+    assert "digits-36" in http.get("/", headers={"Accept": "text/html"}).text
+    assert http.get("/jobs/job_nothing").status_code == 404
 
 
 def test_every_route_says_what_it_does_and_how_it_fails(http: httpx2.Client) -> None:

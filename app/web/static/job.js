@@ -62,22 +62,27 @@ async function picture() {
   if (!answer.ok) return;
   byId("step").textContent = answer.headers.get("X-Step");
   const old = image.src;
+  image.onload = () => old.startsWith("blob:") && URL.revokeObjectURL(old);
   image.src = URL.createObjectURL(await answer.blob());
-  if (old.startsWith("blob:")) URL.revokeObjectURL(old);
 }
 
-let due = false;
-function soon() {
-  if (due) return;
-  due = true;
-  setTimeout(() => { due = false; redraw(); refresh(); }, 300);
+// Many events at once, as in a replay, are one update of the page.
+function gathered(update) {
+  let due = false;
+  return () => {
+    if (due) return;
+    due = true;
+    setTimeout(() => { due = false; update(); }, 300);
+  };
 }
+const soon = gathered(() => { redraw(); refresh(); });
+const pictureSoon = gathered(picture);
 
 refresh();
 picture();
 const events = new EventSource(`/v1/jobs/${job}/events`);
 events.addEventListener("metrics", (event) => { take(JSON.parse(event.data).data); soon(); });
-events.addEventListener("preview", () => picture());
+events.addEventListener("preview", pictureSoon);
 events.addEventListener("status", () => soon());
-events.addEventListener("done", () => { events.close(); picture(); soon(); });
+events.addEventListener("done", () => { events.close(); pictureSoon(); soon(); });
 const timer = setInterval(() => { refresh(); if (events.readyState === EventSource.CLOSED) clearInterval(timer); }, 2000);
