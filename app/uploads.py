@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from redis.exceptions import ResponseError
 from starlette.datastructures import FormData, UploadFile
 
-from app.bodies import json_body, save
+from app.bodies import json_body, parse_json, save
 from app.formats.convert import convert
 from app.formats.options import DatasetOptions
 from app.forms import read_form
@@ -60,7 +60,7 @@ def _builtin(body: Any) -> Upload:
         asked = BuiltinRequest.model_validate(body)
     except ValidationError as error:
         raise invalid(error, body, BuiltinRequest) from None
-    upload = Upload(options={"name": asked.name or asked.source.name})
+    upload = Upload(options={"name": asked.name or asked.source.name} | asked.options)
     upload.add("body", BUILTIN[asked.source.name], asked.source.name)
     return upload
 
@@ -74,9 +74,7 @@ async def _stage_form(form: FormData, folder: Path) -> Upload:
     upload = Upload()
     for number, (name, value) in enumerate(form.multi_items()):
         if not isinstance(value, UploadFile):
-            if name not in OPTION_NAMES:
-                raise InvalidRequest(f"There is no option {name!r}; there are: {', '.join(OPTION_NAMES)}.")
-            upload.options[name] = value
+            upload.options |= _option(name, value)
             continue
         if name not in FILE_FIELDS:
             raise InvalidRequest(f"There is no file field {name!r}; there are: {', '.join(FILE_FIELDS)}.")
@@ -86,6 +84,18 @@ async def _stage_form(form: FormData, folder: Path) -> Upload:
     if not upload.files:
         raise InvalidRequest(f"The form holds no file; its file fields are: {', '.join(FILE_FIELDS)}.")
     return upload
+
+
+def _option(name: str, value: str) -> dict[str, Any]:
+    """One option as a field of its own, or all of them as JSON in the field `options`."""
+    if name in OPTION_NAMES:
+        return {name: value}
+    if name != "options":
+        raise InvalidRequest(f"There is no option {name!r}; there are: {', '.join(OPTION_NAMES)}.")
+    options = parse_json(value.encode())
+    if not isinstance(options, dict):
+        raise InvalidRequest(f"options is {value[:80]!r}; it is a JSON object with some of: {', '.join(OPTION_NAMES)}.")
+    return options
 
 
 def _copy(part: UploadFile, path: Path) -> None:

@@ -1,6 +1,8 @@
 """Asking for a data set that comes with Pinwheel."""
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import Field
 
 from pinwheel.specs.base import Spec
 
@@ -15,3 +17,4 @@ class BuiltinRequest(Spec):
 
     source: BuiltinSource
     name: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict, description="As in the query of an upload.")

@@ -79,6 +79,18 @@ def test_single_images_and_many_as_multipart(http: httpx2.Client, digits: Digits
     assert (many["name"], many["images"]["count"]) == ("many", 5)
 
 
+def test_options_may_come_as_json(http: httpx2.Client, digits: Digits) -> None:
+    files = [("file", ("1.png", png(digits[0][11]), "image/png"))]
+    record = created(http.post("/v1/datasets", data={"options": '{"name": "opted", "color": "rgb"}'}, files=files))
+    assert (record["name"], record["images"]["shape"]) == ("opted", [28, 28, 3])
+    refused = http.post("/v1/datasets", data={"options": '{"colour": "rgb"}'}, files=files)
+    assert refused.status_code == 422
+    assert "'color'" in refused.json()["detail"]
+    assert http.post("/v1/datasets", data={"options": "[1]"}, files=files).status_code == 400
+    body = {"source": {"type": "builtin", "name": "digits-test"}, "options": {"name": "renamed"}}
+    assert http.post("/v1/datasets", json=body).json()["name"] == "renamed"
+
+
 def test_vectors_are_data_too(http: httpx2.Client) -> None:
     vectors = np.random.default_rng(0).standard_normal((12, 9)).astype(np.float32)
     record = created(http.post("/v1/datasets?name=vectors", content=npy(vectors)))

@@ -136,6 +136,23 @@ def test_a_worker_that_is_told_to_end_gives_its_job_back_without_losing_an_attem
     assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
 
 
+def test_a_trainer_that_does_not_stop_is_killed_and_the_attempt_is_not_counted(
+    fragile: Service, client: httpx2.Client
+) -> None:
+    job_id = submit(client, "stubborn")
+    until(at_step(client, job_id, 20))
+    trainer = trainer_of(fragile)
+    trainer.suspend()
+    assert client.post(f"/v1/jobs/{job_id}/pause").json()["status"] == "pausing"
+    until(lambda: client.get(f"/v1/jobs/{job_id}").json()["status"] == "paused", 20)
+    assert not trainer.is_running()
+    client.post(f"/v1/jobs/{job_id}/resume")
+    job = wait_for(client, job_id)
+    assert (job["status"], job["attempt"]) == ("succeeded", 1)
+    ours, theirs = weights(client, "stubborn"), weights(client, "undisturbed")
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
 def test_a_killed_encode_worker_comes_back(fragile: Service, client: httpx2.Client, digits: Digits) -> None:
     fragile.kill("encode-1")
     job = client.post("/v1/jobs", json={"type": "encode", "model": "undisturbed", "dataset": "few"}).json()
