@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from pinwheel.builtin import BUILTIN
 from pinwheel.client import Client, Job, Model
@@ -115,8 +115,15 @@ def _shown(console: Console, job: Job) -> Iterator[Callable[[], None]]:
     if not console.is_terminal:
         yield _PlainLines(console, job)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
-    with Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[numbers]}"), console=console) as progress:
+    columns = (
+        BarColumn(bar_width=24),
+        TextColumn("step"),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[numbers]}"),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
         yield _Bar(progress, progress.add_task("training", total=None, numbers="waiting for a worker"), job)
 
 

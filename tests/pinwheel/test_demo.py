@@ -59,7 +59,10 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(
     text = written.getvalue()
     assert f"error {trained['metrics']['classification_error']:.3f}" in text
     assert f"unexplained variance {trained['metrics']['unexplained_variance']:.3f}" in text
-    assert ("100 %" in text) is terminal
+    steps = trained["progress"]["total_steps"]
+    assert (f"{steps}/{steps}" if terminal else f"step {steps} of {steps}") in text
+    assert f"loss {trained['metrics']['loss']:.3f}" in text
+    assert ("ETA" in text) is terminal
     assert ("\x1b" in text) is terminal
 
 
