@@ -76,9 +76,12 @@ def test_pages_are_whole_and_ask_nobody_else(http: httpx2.Client, trained: dict[
         assert page.status_code == 200, path
         for address in re.findall(r'(?:src|href)="([^"#]+)', page.text):
             assert address.startswith("/"), address
-            if "{" not in address:
-                assert http.get(address.replace("&amp;", "&")).status_code == 200, address
-    assert "digits-36" in http.get("/", headers={"Accept": "text/html"}).text
+            # A job that was cancelled as it began has no picture; the page takes its place away.
+            allowed = (200, 404) if address.startswith("/v1/jobs/") else (200,)
+            assert http.get(address.replace("&amp;", "&")).status_code in allowed, address
+    front = http.get("/", headers={"Accept": "text/html"}).text
+    assert "digits-36" in front
+    assert http.get(f"/v1/jobs/{trained['id']}/filters?scale=1").headers["content-type"] == "image/png"
     assert http.get("/jobs/job_nothing").status_code == 404
 
 
