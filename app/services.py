@@ -19,8 +19,6 @@ from pinwheel.store.datasets import Datasets
 from pinwheel.store.jobs import JobStore
 from pinwheel.store.models import Models
 
-DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
-
 
 @dataclass(frozen=True)
 class Services:
@@ -40,7 +38,7 @@ class Services:
 async def running() -> AsyncIterator[Services]:
     """The services with their background readers; all are stopped at the end."""
     config = settings()
-    url = config.redis_url or DEFAULT_REDIS_URL
+    url = config.store_url
     client, commands, blocking = connect(url), connect_async(url), connect_blocking_async(url)
     services = Services(
         settings=config,

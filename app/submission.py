@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.services import Services
 from pinwheel.errors import InvalidConfig, NotFound
+from pinwheel.progress import progress_at
 from pinwheel.recipes import find
 from pinwheel.specs import EncodeJob, JobRequest, NoClassifier, TrainJob, TrainSpec, merge
 from pinwheel.specs.problems import describe
@@ -55,7 +56,7 @@ def resolve_train(request: TrainJob, services: Services) -> tuple[dict[str, Any]
         "publish_on_cancel": request.publish_on_cancel,
         "max_attempts": request.max_attempts,
         "metadata": request.metadata,
-        "progress": _progress(total_steps(spec, dataset, request)),
+        "progress": progress_at(0, total_steps(spec, dataset, request), 0),
     }
     return fields, uses
 
@@ -130,10 +131,6 @@ def total_steps(spec: TrainSpec, dataset: dict[str, Any], request: TrainJob) -> 
     return spec.training.epochs * math.ceil(trained_on(dataset, request) / spec.training.batch_size)
 
 
-def _progress(total: int) -> dict[str, Any]:
-    return {"step": 0, "total_steps": total, "epoch": 0.0, "fraction": 0.0, "samples_per_second": None, "eta": None}
-
-
 def estimate(spec: TrainSpec, dataset: dict[str, Any], request: TrainJob) -> dict[str, Any]:
     """What a training will cost, roughly; the seconds are those of two CPU cores at 50 GFLOP/s."""
     inputs = math.prod(dataset["images"]["shape"])
@@ -171,6 +168,6 @@ def resolve_encode(request: EncodeJob, services: Services) -> tuple[dict[str, An
         "output": request.output.model_dump(),
         "max_attempts": request.max_attempts,
         "metadata": request.metadata,
-        "progress": _progress(dataset["images"]["count"]),
+        "progress": progress_at(0, dataset["images"]["count"], 0),
     }
     return fields, [datasets.used_by(dataset["id"]), models.used_by(model["name"], model["version"])]

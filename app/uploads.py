@@ -2,7 +2,6 @@
 
 import shutil
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from pinwheel.builtin import BUILTIN
 from pinwheel.errors import InvalidConfig, InvalidDataset, InvalidRequest
 from pinwheel.ids import new_id
 from pinwheel.specs.builtin import BuiltinRequest
+from pinwheel.times import timestamp
 
 FILE_FIELDS = ("file", "image", "images", "labels")
 OPTION_NAMES = tuple(DatasetOptions.model_fields)
@@ -132,8 +132,7 @@ def _register(
     services: Services, stored: Path, manifest: dict[str, Any], name: str | None
 ) -> tuple[dict[str, Any], bool]:
     dataset_id = new_id("ds")
-    created_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    record = {"id": dataset_id, "name": name, "status": "ready", **manifest, "created_at": created_at}
+    record = {"id": dataset_id, "name": name, "status": "ready", **manifest, "created_at": timestamp()}
     services.artifacts.adopt(stored, services.artifacts.dataset(dataset_id))
     try:
         kept = services.datasets.add(record)

@@ -4,15 +4,6 @@ from typing import Any
 
 from pinwheel.states import TERMINAL, State
 
-EMPTY_PROGRESS = {
-    "step": 0,
-    "total_steps": None,
-    "epoch": 0.0,
-    "fraction": 0.0,
-    "samples_per_second": None,
-    "eta": None,
-}
-
 
 def job_view(job: dict[str, Any]) -> dict[str, Any]:
     state = State(job["state"])
@@ -33,7 +24,7 @@ def job_view(job: dict[str, Any]) -> dict[str, Any]:
         "spec": job.get("spec"),
         "model": job.get("model"),
         "publish_as": job.get("publish_as"),
-        "progress": job.get("progress") or EMPTY_PROGRESS,
+        "progress": job["progress"],
         "metrics": job.get("metrics") or {},
         "attempt": job["attempt"],
         "max_attempts": job["max_attempts"],

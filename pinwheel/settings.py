@@ -46,6 +46,11 @@ class Settings(BaseSettings):
     encode_seconds: float = Field(60.0, gt=0, description="Time an encode request may take before it is given up.")
     idempotency_seconds: int = Field(86_400, ge=1, description="How long the answer to an `Idempotency-Key` is kept.")
 
+    @property
+    def store_url(self) -> str:
+        """The store to talk to: the one that was named, or a server of one's own at its usual address."""
+        return self.redis_url or "redis://127.0.0.1:6379/0"
+
 
 @cache
 def settings() -> Settings:

@@ -15,7 +15,7 @@ from pinwheel.settings import settings
 from worker.presence import Presence
 
 celery = Celery("pinwheel", include=["worker.tasks"])
-celery.conf.update(celery_config(settings().redis_url or "redis://127.0.0.1:6379/0"))
+celery.conf.update(celery_config(settings().store_url))
 
 # Set when this worker is told to end: trainings write a checkpoint and give their job back.
 leaving = threading.Event()

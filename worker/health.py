@@ -22,7 +22,7 @@ def trouble(url: str, host: str) -> str | None:
 
 
 def main() -> int:
-    found = trouble(settings().redis_url or "redis://127.0.0.1:6379/0", platform.node())
+    found = trouble(settings().store_url, platform.node())
     if found:
         print(found, file=sys.stderr)
     return 1 if found else 0

@@ -4,7 +4,6 @@ import contextlib
 import os
 import platform
 import threading
-from datetime import UTC, datetime
 from typing import Any
 
 from celery import bootsteps
@@ -12,6 +11,7 @@ from celery import bootsteps
 from pinwheel.settings import settings
 from pinwheel.store import workers
 from pinwheel.store.connection import UNREACHABLE, connect
+from pinwheel.times import timestamp
 
 EVERY_SECONDS = 3.0
 
@@ -52,13 +52,13 @@ class Presence(bootsteps.StartStopStep):
             "pid": str(os.getpid()),
             "threads": str(settings().threads or usable_cores()),
             "memory_bytes": str(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
-            "started_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "started_at": timestamp(),
         }
         self._thread = threading.Thread(target=self._run, args=(fields,), name="presence", daemon=True)
         self._thread.start()
 
     def _run(self, fields: dict[str, str]) -> None:
-        client = connect(settings().redis_url or "redis://127.0.0.1:6379/0")
+        client = connect(settings().store_url)
         while True:
             with contextlib.suppress(Exception):  # whatever it is, a living worker must go on saying so
                 workers.announce(client, self._name, fields | {"job": current_job.get("id", "")})

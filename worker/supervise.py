@@ -21,11 +21,13 @@ from typing import Any, TypeAlias
 
 import structlog
 
+from pinwheel.progress import progress_at
 from pinwheel.settings import Settings
 from pinwheel.states import State
 from pinwheel.store.artifacts import Artifacts, write_json
 from pinwheel.store.connection import UNREACHABLE
 from pinwheel.store.jobs import Claim, Event, JobStore, LeaseLost, Publication
+from pinwheel.times import timestamp
 from worker.presence import usable_cores
 
 log = structlog.get_logger()
@@ -269,7 +271,10 @@ class Supervisor:
             model = self._placed(last["bundle"]) if last.get("bundle") else None
             self.store.end(self.claim, "release", reason=self._why_stopped(), model=model)
         else:
-            done = {"progress": finished_progress(last["step"], self.claim.job), "metrics": last["metrics"]}
+            done = {
+                "progress": progress_at(last["step"], last["step"], self.claim.job["spec"]["training"]["epochs"]),
+                "metrics": last["metrics"],
+            }
             self.store.end(self.claim, "succeed", done, model=self._placed(last["bundle"]))
             self._sweep(None)
 
@@ -298,12 +303,8 @@ class Supervisor:
             "job": job["id"],
             "recipe": job.get("recipe"),
             "dataset": job["dataset"],
-            "created_at": timestamp(datetime.now(UTC)),
+            "created_at": timestamp(),
         }
-
-
-def timestamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def progress(message: dict[str, Any]) -> dict[str, Any]:
@@ -311,15 +312,3 @@ def progress(message: dict[str, Any]) -> dict[str, Any]:
     shown = {name: message[name] for name in ("step", "total_steps", "epoch", "fraction", "samples_per_second")}
     seconds = message.get("eta_seconds")
     return shown | {"eta": None if seconds is None else timestamp(datetime.now(UTC) + timedelta(seconds=seconds))}
-
-
-def finished_progress(step: int, job: dict[str, Any]) -> dict[str, Any]:
-    training = job["spec"]["training"]
-    return {
-        "step": step,
-        "total_steps": step,
-        "epoch": float(training["epochs"]),
-        "fraction": 1.0,
-        "samples_per_second": None,
-        "eta": None,
-    }

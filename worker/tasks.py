@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 @cache
 def job_store() -> JobStore:
-    return JobStore(connect(settings().redis_url or "redis://127.0.0.1:6379/0"), settings())
+    return JobStore(connect(settings().store_url), settings())
 
 
 @cache

@@ -68,6 +68,10 @@ class _Asked:
     def model(self) -> str:
         return f"{self.record['name']}@{self.record['version']}"
 
+    async def ask(self, services: Services, operation: str, passes: int | None) -> Answer:
+        """What an encode worker makes of the images."""
+        return await services.encoder.ask(self.record["name"], self.record["version"], operation, self.images, passes)
+
     def headers(self, answer: Answer) -> dict[str, str]:
         timing = {"decode": self.decode_seconds, "queue": answer.queue_seconds, "compute": answer.compute_seconds}
         return {
@@ -140,7 +144,7 @@ async def encode_images(
     if wants_sparse and chosen == "npy":
         raise InvalidConfig("format npy has no sparse form; take npz or json, or sparse=false.")
     _check_units(topk, asked.record)
-    answer = await services.encoder.ask(asked.record["name"], asked.record["version"], "encode", asked.images, passes)
+    answer = await asked.ask(services, "encode", passes)
     found, name, version = answer.arrays["features"], asked.record["name"], asked.record["version"]
     body, media_type = await run_in_threadpool(
         lambda: features.encode(
@@ -173,7 +177,7 @@ async def reconstruct_images(
     if chosen == "png" and len(asked.images) > MOST_PICTURED:
         raise PayloadTooLarge(f"A picture shows at most {MOST_PICTURED} images, not {len(asked.images)}; ask for npy.")
     name, version = asked.record["name"], asked.record["version"]
-    answer = await services.encoder.ask(name, version, "reconstruct", asked.images, passes)
+    answer = await asked.ask(services, "reconstruct", passes)
     found = answer.arrays["reconstructions"]
     headers = asked.headers(answer)
     if chosen == "png":
@@ -221,7 +225,7 @@ async def classify_images(
     record = asked.record
     if record["classes"] is None:
         raise InvalidConfig(f"The model {asked.model} has no classifier; train one with labels to classify.")
-    answer = await services.encoder.ask(record["name"], record["version"], "classify", asked.images, passes)
+    answer = await asked.ask(services, "classify", passes)
     found = answer.arrays["probabilities"]
     headers = asked.headers(answer)
     if chosen == "npy":

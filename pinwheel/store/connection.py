@@ -17,14 +17,11 @@ Client = Any
 AsyncClient = Any
 
 COMMAND_SECONDS = 5.0
-# The store is away, is loading, or refuses to write: its memory is full (`noeviction`), its disk is (MISCONF, an
-# unnamed ResponseError), or it is a replica. What is asked for was not done; asking again later may work.
+# The store is away or loading (a ConnectionError), or it refuses to write: its memory is full (`noeviction`), its disk
+# is (MISCONF, a ResponseError without a name of its own), or it is a replica. Asking again later may work.
 UNREACHABLE = (
     RedisConnectionError,
     RedisTimeoutError,
-    redis.exceptions.BusyLoadingError,
-    redis.exceptions.OutOfMemoryError,
-    redis.exceptions.ReadOnlyError,
     redis.exceptions.ResponseError,
 )
 

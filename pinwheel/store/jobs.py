@@ -21,7 +21,6 @@ from pinwheel.store.scripts import Scripts
 
 # What is stored as JSON text in the fields of a job.
 JSON_FIELDS = ("spec", "validation", "output", "metadata", "progress", "metrics", "error", "uses", "result")
-QUEUES = {"train": "train", "encode": "encode"}
 
 
 class LeaseLost(Exception):
@@ -229,10 +228,6 @@ class JobStore:
         """(id, type) of queued jobs that may have no message; each is given once per `resend_seconds`."""
         answer = self.scripts.run("due", self._resend_ms, 100)
         return list(zip(answer[::2], answer[1::2], strict=True))
-
-    def send_now(self, job_id: str) -> None:
-        """Make a queued job due at once."""
-        self.client.zadd(keys.UNSENT, {job_id: 0}, xx=True)
 
     def _transition(
         self,

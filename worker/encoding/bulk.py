@@ -10,6 +10,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from pinwheel.progress import progress_at
 from pinwheel.settings import Settings
 from pinwheel.states import State
 from pinwheel.store.artifacts import Artifacts, put_in_place
@@ -104,7 +105,7 @@ class _Heart:
                 self._lost = time.monotonic() - heard > self._lease_seconds
 
     def reached(self, done: int, total: int) -> None:
-        self._progress = {"progress": _progress(done, total)}
+        self._progress = {"progress": progress_at(done, total, done / total)}
 
     def may_go_on(self) -> bool:
         """False when a stop is asked for; raises `LeaseLost` when the job is no longer ours."""
@@ -140,7 +141,7 @@ def encode_dataset(
         return
     result |= {"shape": [len(images), engine.units], "sparse": job["output"]["sparse"]}
     metrics = {"l0": result["values"] / len(images), "active_fraction": result["values"] / len(images) / engine.units}
-    done = {"result": result, "metrics": metrics, "progress": _progress(len(images), len(images))}
+    done = {"result": result, "metrics": metrics, "progress": progress_at(len(images), len(images), 1)}
     store.end(claim, "succeed", done)
 
 
@@ -152,14 +153,3 @@ def _save(folder: Path, token: int, gathered: _Csr | _Dense, units: int) -> dict
     values = gathered.save(beside, units)
     put_in_place(beside, target)
     return {"file": f"result/{target.name}", "values": values, "bytes": target.stat().st_size}
-
-
-def _progress(done: int, total: int) -> dict[str, Any]:
-    return {
-        "step": done,
-        "total_steps": total,
-        "epoch": done / total,
-        "fraction": done / total,
-        "samples_per_second": None,
-        "eta": None,
-    }

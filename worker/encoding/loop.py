@@ -49,7 +49,7 @@ class EncodeLoop(bootsteps.StartStopStep):
             self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        url = settings().redis_url or "redis://127.0.0.1:6379/0"
+        url = settings().store_url
         commands, blocking = connect(url), connect_blocking(url)
         engines = shared_engines()
         while not self._stop.is_set():
