@@ -1,7 +1,7 @@
 """Filters as people ask for them: a picture, numbers, or the statistics of each unit."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,15 +10,28 @@ import numpy as np
 from fastapi import Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
+from safetensors import safe_open
 
 from pinwheel.errors import InvalidRequest, NotFound
-from pinwheel.pictures.mosaic import MosaicOptions, Normalize, Order, encode_png, encode_webp, layout, mosaic
+from pinwheel.pictures.mosaic import (
+    MAX_COLS,
+    Layout,
+    MosaicOptions,
+    Normalize,
+    Order,
+    draw,
+    encode_png,
+    encode_webp,
+    layout,
+)
 from pinwheel.pictures.statistics import filter_statistics
+from pinwheel.pictures.svg import encode_svg
+from pinwheel.pictures.unit_map import UnitMap, breadth_first
 
 FORMATS = {
     "png": "image/png",
     "webp": "image/webp",
+    "svg": "image/svg+xml",
     "npy": "application/x-npy",
     "npz": "application/x-npz",
     "json": "application/json",
@@ -29,10 +42,29 @@ Kind = Literal["decoder", "encoder"]
 
 @dataclass(frozen=True)
 class Filters:
-    """Filters in pixel space (units, height, width, channels) float32, and how often each unit is on (units,)."""
+    """Filters in pixel space (units, height, width, channels) float32, and how often each unit is on (units,).
+
+    The map that the units lie on, or the parent (units,) of each in a tree, where there is one.
+    """
 
     values: NDArray[np.float32]
     usage: NDArray[np.float32]
+    map: UnitMap | None = None
+    parent: NDArray[np.int64] | None = None
+
+    @property
+    def topographic(self) -> list[int] | None:
+        """The units as they lie on the map, which is their order, or in the tree, level by level."""
+        if self.map is not None:
+            return list(range(len(self.values)))
+        return None if self.parent is None else breadth_first(self.parent)
+
+    def plan(self, options: MosaicOptions) -> Layout:
+        """Where the tiles stand: as on the map, if nothing else is asked for. A ring has rows like any others."""
+        on_map = self.map is not None and self.map.layout != "ring" and options.order in ("index", "topographic")
+        if self.map is not None and on_map and options.cols is None:
+            options = replace(options, cols=min(self.map.width, MAX_COLS))
+        return layout(self.values, options, self.usage, self.topographic)
 
 
 @dataclass(frozen=True)
@@ -46,7 +78,7 @@ class FilterView:
 
 
 def _view(
-    format: Annotated[str | None, Query(description="png, webp, npy, npz or json, instead of Accept.")] = None,
+    format: Annotated[str | None, Query(description="png, webp, svg, npy, npz or json, instead of Accept.")] = None,
     kind: Annotated[Kind, Query(description="Dictionary columns, or rows of the encoder.")] = "decoder",
     layer: Annotated[int, Query(ge=0, description="Layer of a stack, from 0.")] = 0,
     cols: Annotated[int | None, Query(description="Tiles in a row.")] = None,
@@ -65,11 +97,23 @@ View = Annotated[FilterView, Depends(_view)]
 
 def read_preview(path: Path, kind: Kind) -> Filters:
     """Filters of a file that a training wrote. Raises `NotFound` when it is gone."""
+    tensors, metadata = read_units(path, kind, "usage", "parent")
+    if kind not in tensors:
+        raise NotFound("There is no encoder matrix here: codes are found by iterations. Ask for kind=decoder.")
+    unit_map = UnitMap.from_json(metadata["map"]) if "map" in metadata else None
+    return Filters(
+        tensors[kind].astype(np.float32), tensors["usage"].astype(np.float32), unit_map, tensors.get("parent")
+    )
+
+
+def read_units(path: Path, *names: str) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Those of the named tensors that the file has, and its metadata. Raises `NotFound` when it is gone."""
     try:
-        tensors = load_file(path)
+        with safe_open(path, "numpy") as file:
+            found = set(file.keys())
+            return {name: file.get_tensor(name) for name in names if name in found}, file.metadata() or {}
     except FileNotFoundError:
         raise NotFound("These filters are no longer kept.") from None
-    return Filters(tensors[kind].astype(np.float32), tensors["usage"].astype(np.float32))
 
 
 def answer(
@@ -93,7 +137,13 @@ def _bytes(filters: Filters, view: FilterView, chosen: str, texts: dict[str, str
         out = io.BytesIO()
         np.savez(out, filters=filters.values, usage=filters.usage)
         return out.getvalue()
-    pixels = mosaic(filters.values, view.options, filters.usage)
+    plan = filters.plan(view.options)
+    pixels = draw(filters.values, plan, view.options)
+    if chosen == "svg":
+        height, width = filters.values.shape[1:3]
+        named = [f"unit {unit}, used by {filters.usage[unit]:.2%} of inputs" for unit in plan.units]
+        title = f"Filters of {texts.get('model') or texts.get('job')}"
+        return encode_svg(pixels, plan, (height * plan.scale, width * plan.scale), named, title)
     return encode_png(pixels, texts) if chosen == "png" else encode_webp(pixels)
 
 
@@ -104,6 +154,7 @@ def _description(filters: Filters, view: FilterView) -> dict[str, Any]:
         "kind": view.kind,
         "layer": view.layer,
         "shape": [units, height, width, channels],
-        "layout": layout(filters.values, view.options, filters.usage).as_json(),
+        "layout": filters.plan(view.options).as_json(),
+        "map": filters.map and filters.map.as_json(),
         "units": filter_statistics(filters.values, filters.usage).rows(),
     }

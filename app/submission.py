@@ -1,15 +1,17 @@
 """From what a client asked to the fields of a job's record: defaults filled in, names resolved, all of it checked."""
 
-import math
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from app import estimate as costs
+from app import fitting
+from app.fitting import refused
 from app.services import Services
 from pinwheel.errors import InvalidConfig, NotFound
 from pinwheel.progress import progress_at
 from pinwheel.recipes import find
-from pinwheel.specs import EncodeJob, JobRequest, NoClassifier, TrainJob, TrainSpec, merge
+from pinwheel.specs import EncodeJob, JobRequest, TrainJob, TrainSpec, merge
 from pinwheel.specs.problems import describe
 from pinwheel.store import datasets, models
 
@@ -31,19 +33,17 @@ def invalid(error: ValidationError, data: Any, root: Any) -> InvalidConfig:
     return InvalidConfig(detail, errors=found)
 
 
-def refused(pointer: str, code: str, detail: str) -> InvalidConfig:
-    return InvalidConfig(f"{pointer}: {detail}", errors=[{"pointer": pointer, "code": code, "detail": detail}])
-
-
 def resolve_train(request: TrainJob, services: Services) -> tuple[dict[str, Any], list[str]]:
     """Fields of the record and what the job uses."""
     spec = full_spec(request)
     dataset = _dataset(services, request.dataset, "#/dataset")
     validation = _validation(request, services)
-    _check_data(spec, dataset, "#/dataset")
+    fitting.check_data(spec, dataset, "#/dataset")
+    images, shape = trained_on(dataset, request), fitting.input_shape(spec.preprocessing, dataset, "#/dataset")
+    fitting.check_amounts(spec.preprocessing, shape, images)
     if validation:
-        _check_data(spec, validation, "#/validation/dataset")
-        _check_alike(dataset, validation)
+        fitting.check_data(spec, validation, "#/validation/dataset")
+        fitting.check_alike(spec.preprocessing, dataset, validation)
     uses = [datasets.used_by(record["id"]) for record in (dataset, validation) if record]
     fields = {
         "type": "train",
@@ -56,7 +56,7 @@ def resolve_train(request: TrainJob, services: Services) -> tuple[dict[str, Any]
         "publish_on_cancel": request.publish_on_cancel,
         "max_attempts": request.max_attempts,
         "metadata": request.metadata,
-        "progress": progress_at(0, total_steps(spec, dataset, request), 0),
+        "progress": progress_at(0, costs.total_steps(spec, images), 0),
     }
     return fields, uses
 
@@ -97,69 +97,29 @@ def _validation_field(request: TrainJob, validation: dict[str, Any] | None) -> d
     return {"dataset": validation["id"]} if validation else {"split": request.validation.split}
 
 
-def _check_data(spec: TrainSpec, dataset: dict[str, Any], pointer: str) -> None:
-    if dataset["images"]["variable_size"]:
-        detail = f"the images of {dataset['id']} have different sizes; a dense connection needs images of one size"
-        raise refused(pointer, "variable_size", detail)
-    if not isinstance(spec.model.classifier, NoClassifier) and dataset["labels"] is None:
-        detail = f'{dataset["id"]} has no labels, which classifier \'softmax\' needs; give labels or {{"kind": "none"}}'
-        raise refused(pointer, "no_labels", detail)
-
-
-def _check_alike(dataset: dict[str, Any], validation: dict[str, Any]) -> None:
-    given, wanted = validation["images"]["shape"], dataset["images"]["shape"]
-    if given != wanted:
-        detail = f"its images are {given}; those of the training data are {wanted}"
-        raise refused("#/validation/dataset", "wrong_shape", detail)
-    if dataset["labels"] and validation["labels"] and validation["labels"]["classes"] > dataset["labels"]["classes"]:
-        detail = f"it has {validation['labels']['classes']} classes, the training data {dataset['labels']['classes']}"
-        raise refused("#/validation/dataset", "wrong_classes", detail)
-
-
 def trained_on(dataset: dict[str, Any], request: TrainJob) -> int:
     """Images that are left for training once the validation share is split off."""
     count: int = dataset["images"]["count"]
     split = request.validation.split if request.validation else None
-    left = count - math.ceil(count * split) if split else count
+    left = count - max(1, round(count * split)) if split else count
     if left < 1:
         detail = f"{split} of {count} images leaves none to train on"
         raise refused("#/validation/split", "too_large", detail)
     return left
 
 
-def total_steps(spec: TrainSpec, dataset: dict[str, Any], request: TrainJob) -> int:
-    return spec.training.epochs * math.ceil(trained_on(dataset, request) / spec.training.batch_size)
-
-
 def estimate(spec: TrainSpec, dataset: dict[str, Any], request: TrainJob) -> dict[str, Any]:
-    """What a training will cost, roughly; the seconds are those of two CPU cores at 50 GFLOP/s."""
-    inputs = math.prod(dataset["images"]["shape"])
-    units, passes = spec.model.connection.units, spec.model.encoder.passes
+    """What a training will cost, roughly."""
     classes = dataset["labels"]["classes"] if dataset["labels"] else 0
-    parameters = 2 * inputs * units + units * units + units + classes * units
-    images = trained_on(dataset, request)
-    products = 2 * inputs * units + max(0, passes - 1) * units * units + classes * units
-    operations = 6.0 * products * images * spec.training.epochs
-    memory = 4 * (
-        4 * parameters + dataset["images"]["count"] * inputs + 3 * (passes + 2) * spec.training.batch_size * units
-    )
-    return {
-        "parameters": parameters,
-        "total_steps": total_steps(spec, dataset, request),
-        "memory_bytes": memory + 400 * 1024 * 1024,
-        "operations": operations,
-        "seconds": operations / 50e9,
-    }
+    shape = fitting.input_shape(spec.preprocessing, dataset, "#/dataset")
+    return costs.estimate(spec, shape, trained_on(dataset, request), classes)
 
 
 def resolve_encode(request: EncodeJob, services: Services) -> tuple[dict[str, Any], list[str]]:
     """Fields of the record and what the job uses."""
     model = services.models.find(request.model)
     dataset = _dataset(services, request.dataset, "#/dataset")
-    if dataset["images"]["variable_size"] or list(dataset["images"]["shape"]) != list(model["input_shape"]):
-        shape = "different sizes" if dataset["images"]["variable_size"] else dataset["images"]["shape"]
-        detail = f"its images are {shape}; the model {model['name']}@{model['version']} takes {model['input_shape']}"
-        raise refused("#/dataset", "wrong_shape", detail)
+    fitting.check_encodable(model, dataset)
     fields = {
         "type": "encode",
         "name": request.name,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.maps import available
 from pinwheel.states import TERMINAL, State
 
 
@@ -54,8 +55,9 @@ def dataset_view(record: dict[str, Any]) -> dict[str, Any]:
 def model_view(record: dict[str, Any]) -> dict[str, Any]:
     here = f"/v1/models/{record['name']}@{record['version']}"
     shown = {name: value for name, value in record.items() if name != "format"}
+    maps = {kind: f"{here}/maps/{kind}" for kind in available(record)}
     links = {"self": here, "weights": f"{here}/weights", "filters": f"{here}/filters", "encode": f"{here}/encode"}
-    return {"object": "model", **shown, "links": links | {"job": f"/v1/jobs/{record['job']}"}}
+    return {"object": "model", **shown, "links": links | {"job": f"/v1/jobs/{record['job']}"}, "maps": maps}
 
 
 def list_view(items: list[dict[str, Any]], has_more: bool, key: str = "id") -> dict[str, Any]:

@@ -18,6 +18,7 @@ from worker.sparse.autoencoder import Autoencoder
 from worker.sparse.classifier import Softmax, draw_weights
 from worker.sparse.connections import Dense, draw_dictionary
 from worker.sparse.encoders import Recurrent
+from worker.sparse.encoders.recurrent import drsae_matrices
 from worker.sparse.sparsity import L1
 from worker.training.prepare import ADAM_BETAS, adam
 
@@ -29,7 +30,7 @@ MATMUL = 1024
 def model_of(units: int, passes: int, device: str) -> Autoencoder:
     generator = torch.Generator().manual_seed(0)
     dictionary = draw_dictionary(torch.rand(1000, INPUTS, generator=generator), units, generator)
-    encoder = Recurrent.from_dictionary(dictionary, passes=passes, total_step=1.25)
+    encoder = Recurrent(*drsae_matrices(dictionary, passes, 1.25), passes=passes, total_step=1.25)
     classifier = Softmax(draw_weights(CLASSES, units, generator))
     return Autoencoder(Dense(dictionary), encoder, L1(0.018), classifier).to(device)
 

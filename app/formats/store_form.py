@@ -141,12 +141,18 @@ class StoreWriter:
                 "shape": list(shape) if shape else None,
                 "dtype": str(self._dtype),
                 "variable_size": shape is None,
+                **({} if shape else self._sizes()),
             },
             "labels": None if labels is None else {"count": len(labels), "classes": classes, "names": names},
             "digest": self._digest(shape, labels, names),
             "bytes": sum(path.stat().st_size for path in self._folder.glob("*.npy")),
             "skipped": self._skipped + more,
         }
+
+    def _sizes(self) -> dict[str, Any]:
+        """What is known of images of different sizes: the least height, the least width, and the channels."""
+        heights, widths, channels = zip(*(shape for _, shape in self._runs), strict=True)
+        return {"smallest": [min(heights), min(widths)], "channels": channels[0]}
 
     def _digest(
         self, shape: tuple[int, int, int] | None, labels: NDArray[np.int64] | None, names: list[str] | None

@@ -6,7 +6,7 @@ Zero is mid-gray in every tile: a filter's value v becomes 128 + 127 v / m, wher
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -69,24 +69,39 @@ class Layout:
                 "width": self.width, "height": self.height, "order": self.units}  # fmt: skip
 
 
-def mosaic(filters: Filters, options: MosaicOptions | None = None, usage: Filters | None = None) -> Pixels:
-    """`filters` (units, height, width, 1 or 3) as pixels (height, width, 1 or 3); `order=usage` needs `usage` (units,).
+def mosaic(
+    filters: Filters,
+    options: MosaicOptions | None = None,
+    usage: Filters | None = None,
+    topographic: Sequence[int] | None = None,
+) -> Pixels:
+    """`filters` (units, height, width, 1 or 3) as pixels (height, width, 1 or 3).
 
-    Raises `InvalidRequest` for an order the filters have no numbers for, a picture above `MAX_PIXELS`, or filters of
-    another number of channels.
+    `order=usage` needs `usage` (units,); `order=topographic` needs `topographic`, the units as they lie on a map or in
+    a tree. Raises `InvalidRequest` for an order the filters have no numbers for, a picture above `MAX_PIXELS`, or
+    filters of another number of channels.
     """
     options = options or MosaicOptions()
-    plan = layout(filters, options, usage)
+    plan = layout(filters, options, usage, topographic)
+    return draw(filters, plan, options)
+
+
+def draw(filters: Filters, plan: Layout, options: MosaicOptions) -> Pixels:
+    """`filters` where `plan` of the same `options` has them."""
     shown = filters if options.order == "index" else filters[plan.units]
     return tile(filter_pixels(shown, options.normalize), plan.cols, plan.scale, plan.pad)
 
 
-def layout(filters: Filters, options: MosaicOptions | None = None, usage: Filters | None = None) -> Layout:
+def layout(
+    filters: Filters,
+    options: MosaicOptions | None = None,
+    usage: Filters | None = None,
+    topographic: Sequence[int] | None = None,
+) -> Layout:
     """The plan of `mosaic` for the same arguments, without the pixels."""
     options = options or MosaicOptions()
     units, height, width, channels = filters.shape
-    if channels not in (1, 3):
-        raise InvalidRequest(f"Filters of {channels} channels have no colours: a picture needs 1 or 3. Ask for npy.")
+    check_channels(channels)
     cols = min(options.cols or _near_square(units, height, width), max(1, units))
     rows = math.ceil(units / cols)
     scale = options.scale or _default_scale(height, width, rows, cols, options.pad)
@@ -96,16 +111,20 @@ def layout(filters: Filters, options: MosaicOptions | None = None, usage: Filter
             f"The picture would have {shape[1]} × {shape[0]} pixels ({units} filters of {width} × {height}, "
             f"scale {scale}, pad {options.pad}); at most {MAX_PIXELS} are drawn. Lower scale or pad, or ask for npy."
         )
-    order = unit_order(filters, options.order, usage)
+    order = unit_order(filters, options.order, usage, topographic)
     return Layout(order, cols, rows, scale, options.pad, width=shape[1], height=shape[0])
 
 
-def unit_order(filters: Filters, order: Order, usage: Filters | None = None) -> list[int]:
+def unit_order(
+    filters: Filters, order: Order, usage: Filters | None = None, topographic: Sequence[int] | None = None
+) -> list[int]:
     """Indices of the units in drawing order: most used or largest norm first; orientations from flat to standing."""
     if order == "index":
         return list(range(len(filters)))
     if order == "topographic":
-        raise InvalidRequest("order=topographic needs a model whose units lie on a map, and this model has none.")
+        if topographic is None:
+            raise InvalidRequest("order=topographic needs units on a map or in a tree, and this model has neither.")
+        return list(topographic)
     if order == "usage":
         if usage is None:
             raise InvalidRequest("order=usage needs the usage of the units, which is not known here.")
@@ -175,6 +194,14 @@ def encode_webp(pixels: Pixels) -> bytes:
 def to_image(pixels: Pixels) -> Image.Image:
     """The same pixels as a Pillow image, gray or RGB."""
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+
+def check_channels(channels: int) -> None:
+    """Raises `InvalidRequest` for filters that are neither gray nor coloured."""
+    if channels not in (1, 3):
+        raise InvalidRequest(
+            f"Filters of {channels} channels have no colours: a picture needs 1 or 3. Ask for numbers."
+        )
 
 
 def _near_square(units: int, height: int, width: int) -> int:

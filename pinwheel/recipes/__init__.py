@@ -2,9 +2,31 @@
 
 from pinwheel.errors import InvalidConfig
 from pinwheel.recipes.drsae import DRSAE
+from pinwheel.recipes.group import GROUP
+from pinwheel.recipes.inhibition import INHIBITION, INHIBITION_LEARNED, INHIBITION_RING, INHIBITION_SHEET
+from pinwheel.recipes.lista import LISTA
+from pinwheel.recipes.noise import NOISE
+from pinwheel.recipes.psd import PSD
 from pinwheel.recipes.recipe import Recipe
+from pinwheel.recipes.sparse_coding import SPARSE_CODING
+from pinwheel.recipes.topographic import TOPOGRAPHIC
+from pinwheel.recipes.tree import TREE
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (DRSAE,)}
+LIST = (
+    DRSAE,
+    SPARSE_CODING,
+    PSD,
+    LISTA,
+    GROUP,
+    TOPOGRAPHIC,
+    INHIBITION,
+    INHIBITION_RING,
+    INHIBITION_SHEET,
+    INHIBITION_LEARNED,
+    TREE,
+    NOISE,
+)
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in LIST}
 
 
 def find(name: str) -> Recipe:

@@ -12,6 +12,7 @@ DRSAE = Recipe(
     ),
     paper="J. T. Rolfe and Y. LeCun, Discriminative Recurrent Sparse Auto-Encoders, ICLR 2013, arXiv:1301.3775",
     needs_labels=True,
+    dataset="digits",
     cost="60 epochs of 60 000 digits with 400 units and 11 passes: about 12 minutes on two CPU cores",
     spec=TrainSpec(
         preprocessing=Preprocessing(scale="unit-norm"),

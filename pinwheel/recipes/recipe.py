@@ -1,8 +1,13 @@
 """A recipe is data: a full training spec with a name, its paper and what it costs."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
-from pinwheel.specs import TrainSpec
+from pinwheel.specs import Preprocessing, TrainSpec
+
+# What recipes for photographs have in common: whitened patches.
+PHOTO_PATCHES = Preprocessing(patch_size=12, scale="standard", whiten="zca", zca_epsilon=0.3)
 
 
 class Recipe(BaseModel):
@@ -14,4 +19,5 @@ class Recipe(BaseModel):
     paper: str
     cost: str
     needs_labels: bool
+    dataset: Literal["digits", "photos"]  # the built-in data that its defaults are made for
     spec: TrainSpec

@@ -1,27 +1,68 @@
 """What a job is, as closed pydantic models: one source for the API's schema, the command line and the dashboard."""
 
 from pinwheel.specs.base import Spec, merge
+from pinwheel.specs.classifier import Classifier, NoClassifier, Softmax
+from pinwheel.specs.connection import Connection, Dense
+from pinwheel.specs.encoder import Encoder, Exact, Feedforward, PredictRefine, Recurrent, Solver
 from pinwheel.specs.jobs import EncodeJob, EncodeOutput, JobRequest, TrainJob, TrainSpec, ValidationSet
-from pinwheel.specs.model import L1, Dense, Model, NoClassifier, Recurrent, Softmax
+from pinwheel.specs.model import Model, solver_of, unit_map
 from pinwheel.specs.preprocessing import Preprocessing
+from pinwheel.specs.sparsity import (
+    L1,
+    Branches,
+    Inhibition,
+    Learned,
+    Map,
+    Matrix,
+    Noise,
+    Pools,
+    Ring,
+    Sheet,
+    Sparsity,
+    Structure,
+    Tree,
+)
 from pinwheel.specs.training import Resources, Training
+from pinwheel.specs.trees import TreeShape
 
 __all__ = [
     "L1",
+    "Branches",
+    "Classifier",
+    "Connection",
     "Dense",
     "EncodeJob",
     "EncodeOutput",
+    "Encoder",
+    "Exact",
+    "Feedforward",
+    "Inhibition",
     "JobRequest",
+    "Learned",
+    "Map",
+    "Matrix",
     "Model",
     "NoClassifier",
+    "Noise",
+    "Pools",
+    "PredictRefine",
     "Preprocessing",
     "Recurrent",
     "Resources",
+    "Ring",
+    "Sheet",
     "Softmax",
+    "Solver",
+    "Sparsity",
     "Spec",
+    "Structure",
     "TrainJob",
     "TrainSpec",
     "Training",
+    "Tree",
+    "TreeShape",
     "ValidationSet",
     "merge",
+    "solver_of",
+    "unit_map",
 ]

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from pinwheel.specs.base import Spec
+from pinwheel.specs.encoder import PredictRefine, Recurrent
 from pinwheel.specs.model import Model
 from pinwheel.specs.preprocessing import Preprocessing
 from pinwheel.specs.training import Resources, Training
@@ -66,6 +67,19 @@ class TrainSpec(Spec):
     model: Model
     training: Training
     resources: Resources
+
+    @model_validator(mode="after")
+    def _encoder_predicts_codes(self) -> Self:
+        encoder, fraction = self.model.encoder, self.training.dictionary_fraction
+        predicts = isinstance(encoder, PredictRefine) or (
+            isinstance(encoder, Recurrent) and encoder.target == "exact-code"
+        )
+        if fraction > 0 and not predicts:
+            raise ValueError(
+                f"training.dictionary_fraction is {fraction} and the encoder {encoder.kind!r} does not learn from "
+                "codes; 'predict-refine' and 'recurrent' with target 'exact-code' do"
+            )
+        return self
 
 
 class EncodeOutput(Spec):

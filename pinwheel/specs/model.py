@@ -1,71 +1,100 @@
-"""A model is four parts: connection, encoder, sparsity, classifier.
+"""A model is four parts that fit together: connection, encoder, sparsity, classifier.
 
-E(x, z) = 1/2 ‖x − decode(z)‖²  +  sparsity(z)  [ + classifier(z, label) ]
+E(x, z) = 1/2 ‖x − decode(z)‖²  +  sparsity(z)  [ + prediction ]  [ + classifier(z, label) ]
 """
 
-from typing import Annotated, Literal
+from typing import Self
 
-from pydantic import Field
+from pydantic import model_validator
 
 from pinwheel.specs.base import Spec
-
-
-class Dense(Spec):
-    """Every unit sees every input."""
-
-    kind: Literal["dense"] = "dense"
-    units: int = Field(400, ge=1, le=65536, description="Number of units of the code.")
-    max_norm: float = Field(1.0, gt=0, le=1000, description="Upper bound of the L2 norm of each dictionary column.")
-
-
-class Recurrent(Spec):
-    """The unrolled encoder of DrSAE: z ← max(0, E x + z + S̃ z − b), started at zero."""
-
-    kind: Literal["recurrent"] = "recurrent"
-    passes: int = Field(11, ge=1, le=200, description="Unrolled passes T, the first from a code of zeros.")
-    total_step: float = Field(
-        1.25, gt=0, le=100, description="Sum of the step sizes over all passes; bounds each encoder row."
-    )
-    rate_multiplier: float = Field(
-        0.25, gt=0, le=100, description="Learning rate of encoder and explaining-away matrices, relative to the base."
-    )
-    bias_rate_multiplier: float = Field(
-        0.1, gt=0, le=100, description="Learning rate of the bias, relative to the base."
-    )
-
-
-class L1(Spec):
-    """weight · ‖z‖₁"""
-
-    kind: Literal["l1"] = "l1"
-    weight: float = Field(0.018, ge=0, le=1000, description="Sparsity weight λ.")
-
-
-class NoClassifier(Spec):
-    """No labels are used."""
-
-    kind: Literal["none"] = "none"
-
-
-class Softmax(Spec):
-    """weight · −log softmax(C z / ‖z‖₂)[label], without bias."""
-
-    kind: Literal["softmax"] = "softmax"
-    weight: float = Field(0.2, ge=0, le=1000, description="Weight of the classification term.")
-    max_norm: float = Field(20.0, gt=0, le=10000, description="Upper bound of the L2 norm of each class's weights.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Share of units hidden from the classifier while it learns.")
-
-
-Connection = Dense
-Encoder = Recurrent
-Sparsity = L1
-Classifier = Annotated[NoClassifier | Softmax, Field(discriminator="kind")]
+from pinwheel.specs.classifier import Classifier, NoClassifier
+from pinwheel.specs.connection import Connection
+from pinwheel.specs.encoder import Encoder, Exact, Feedforward, PredictRefine, Recurrent, Solver
+from pinwheel.specs.sparsity import L1, Branches, Inhibition, Matrix, Noise, Pools, Ring, Sheet, Sparsity, Tree
 
 
 class Model(Spec):
-    """The four parts together."""
+    """The four parts together. Those that do not fit are refused with both values named."""
 
     connection: Connection
     encoder: Encoder
     sparsity: Sparsity
     classifier: Classifier = NoClassifier()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        _check_structure(self.sparsity, self.connection.units)
+        _check_encoder(self.encoder, self.sparsity)
+        return self
+
+
+def _check_structure(sparsity: Sparsity, units: int) -> None:
+    """Whether the structure holds exactly this many units."""
+    if isinstance(sparsity, Pools):
+        _check_pools(sparsity, units)
+    if isinstance(sparsity, Tree):
+        _equal("sparsity.shape", sparsity.shape.units, units)
+    if not isinstance(sparsity, Inhibition):
+        return
+    structure = sparsity.structure
+    if isinstance(structure, Branches):
+        _equal("sparsity.structure.shape", structure.shape.units, units)
+    if isinstance(structure, Sheet):
+        _equal("sparsity.structure.map", structure.map.height * structure.map.width, units)
+    if isinstance(structure, Matrix):
+        _equal("sparsity.structure.values", len(structure.values), units)
+
+
+def _equal(place: str, found: int, units: int) -> None:
+    if found != units:
+        raise ValueError(f"{place} has {found} units and connection.units is {units}; they have to be equal")
+
+
+def _check_pools(pools: Pools, units: int) -> None:
+    if pools.layout == "torus":
+        found = pools.map_of(units)
+        if pools.size > min(found.height, found.width):
+            raise ValueError(f"pools of side {pools.size} are larger than the map of {found.height} × {found.width}")
+    elif pools.size > units:
+        raise ValueError(f"pools of size {pools.size} are larger than the {units} units")
+    if pools.layout == "disjoint" and units % pools.size:
+        raise ValueError(f"{units} units do not divide into disjoint pools of {pools.size}")
+
+
+def _check_encoder(encoder: Encoder, sparsity: Sparsity) -> None:
+    """Whether this encoder finds codes for this sparsity."""
+    linear = isinstance(encoder, Feedforward) and encoder.activation == "linear"
+    if isinstance(sparsity, Noise) and not linear:
+        raise ValueError(
+            f"sparsity 'noise' needs the encoder 'feedforward' with activation 'linear', not {encoder.kind!r}"
+        )
+    if isinstance(encoder, Recurrent) and encoder.start == "ista" and not isinstance(sparsity, L1):
+        raise ValueError(f"start 'ista' takes its thresholds from sparsity 'l1', not {sparsity.kind!r}")
+    solver = solver_of(encoder)
+    if solver and solver.method == "coordinate-descent" and not isinstance(sparsity, L1 | Inhibition):
+        raise ValueError(f"solver 'coordinate-descent' works with 'l1' and 'inhibition', not {sparsity.kind!r}")
+
+
+def solver_of(encoder: Encoder) -> Solver | None:
+    """The solver that finds codes while training, where there is one."""
+    if isinstance(encoder, Exact | PredictRefine):
+        return encoder.solver
+    if isinstance(encoder, Recurrent) and encoder.target == "exact-code":
+        return encoder.solver
+    return None
+
+
+def unit_map(model: Model) -> dict[str, str | int] | None:
+    """How the units lie in space: `layout` (ring, torus or sheet), `height` and `width`; None where they do not."""
+    units, sparsity = model.connection.units, model.sparsity
+    if isinstance(sparsity, Pools) and sparsity.layout == "torus":
+        sides = sparsity.map_of(units)
+        return {"layout": "torus", "height": sides.height, "width": sides.width}
+    if isinstance(sparsity, Inhibition) and isinstance(sparsity.structure, Sheet):
+        sides = sparsity.structure.map
+        return {"layout": "sheet", "height": sides.height, "width": sides.width}
+    ring = isinstance(sparsity, Pools) and sparsity.layout == "ring"
+    if ring or (isinstance(sparsity, Inhibition) and isinstance(sparsity.structure, Ring)):
+        return {"layout": "ring", "height": 1, "width": units}
+    return None

@@ -23,6 +23,21 @@ class Training(Spec):
     input_dropout: float = Field(
         0.0, ge=0, lt=1, description="Share of inputs set to zero in the supervised phase (the target stays whole)."
     )
+    dictionary_fraction: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description=(
+            "Share of the steps, at the start, that learn the dictionary alone; the encoder then starts from it and "
+            "learns with the dictionary fixed. 0: both together. Needs an encoder that predicts codes."
+        ),
+    )
+    revive_after: int | None = Field(
+        None,
+        ge=1,
+        le=10**12,
+        description="Inputs after which a silent unit starts anew from a badly reconstructed input; null: never.",
+    )
     previews: int = Field(40, ge=0, le=1000, description="Pictures of the filters kept over the whole training.")
 
 

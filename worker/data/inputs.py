@@ -1,38 +1,56 @@
-"""The scaled inputs of a training by index, on its device.
+"""The inputs of a training by index, on its device.
 
-They are scaled once and kept in memory where they fit, and read and scaled batch by batch where they do not; a batch
-is the same either way.
+Patches are drawn once and kept. Whole images are kept where they fit, and read and preprocessed batch by batch where
+they do not; a batch is the same either way.
 """
+
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from worker.data.preprocess import Scale, as_inputs, scaled
-from worker.data.reader import Dataset
+from worker.data.patches import HELD_OUT_PATCHES, drawn_patches
+from worker.data.preprocess import Preprocessor, input_shape
+from worker.data.reader import Dataset, VariedImages
 
 RESIDENT_BYTES = 2 * 2**30
 CHUNK_BYTES = 16 * 2**20
 
+Side = Literal["training", "validation"]
+
 
 class Inputs:
-    """The images of `dataset` at `rows` (all where None), scaled."""
+    """What the images of `dataset` at `rows` (all where None) give: themselves, or patches drawn by `seed`."""
 
     def __init__(
-        self, dataset: Dataset, scale: Scale, rows: Tensor | None = None, device: torch.device | str = "cpu"
+        self,
+        dataset: Dataset,
+        preprocessor: Preprocessor,
+        rows: Tensor | None = None,
+        device: torch.device | str = "cpu",
+        *,
+        seed: int = 0,
+        side: Side = "training",
     ) -> None:
         self.dataset = dataset
-        self.scale: Scale = scale
+        self.preprocessor = preprocessor
         self.device = torch.device(device)
-        self.rows = torch.arange(len(dataset)) if rows is None else rows
-        self.size = dataset.images[0].size
+        self.image_rows = torch.arange(len(dataset)) if rows is None else rows
+        self.rows = self.image_rows  # the image of each input
+        height, width, channels = self.shape = input_shape(preprocessor.spec, dataset)
+        if self.shape != preprocessor.input_shape:
+            raise ValueError(f"the images give inputs of {self.shape}; the model takes {preprocessor.input_shape}")
+        self.size = height * width * channels
         # rows to go through at once: bounds the memory of whatever goes through all of them
         self.chunk = max(1, min(500, CHUNK_BYTES // (4 * self.size)))
+        self.resident: Tensor | None = None
+        if preprocessor.spec.patch_size is not None:
+            self.resident = self._patches(seed, side)
+        elif len(self.rows) * self.size * 4 <= RESIDENT_BYTES:
+            self.resident = self._all()
         self.labels: Tensor | None = None
         if dataset.labels is not None:
             self.labels = torch.tensor(dataset.labels)[self.rows].to(self.device)
-        self.resident: Tensor | None = None
-        if len(self.rows) * self.size * 4 <= RESIDENT_BYTES:
-            self.resident = self._all()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -45,13 +63,26 @@ class Inputs:
         return self._read(self.rows[indices.cpu()]).to(self.device), labels
 
     def _read(self, rows: Tensor) -> Tensor:
-        x = scaled(as_inputs(self.dataset.images[rows.numpy()]), self.scale).x
-        if not torch.isfinite(x).all():
-            raise ValueError("the images have pixels that are not finite numbers; NaN and infinity are not allowed")
-        return x
+        images = self.dataset.images
+        assert not isinstance(images, VariedImages)
+        return self.preprocessor.inputs(images[rows.numpy()]).x
 
     def _all(self) -> Tensor:
         x = torch.empty(len(self.rows), self.size)
         for start in range(0, len(self.rows), self.chunk):
             x[start : start + self.chunk] = self._read(self.rows[start : start + self.chunk])
+        return x.to(self.device)
+
+    def _patches(self, seed: int, side: Side) -> Tensor:
+        spec = self.preprocessor.spec
+        count = spec.inputs_from(len(self.image_rows))
+        if side == "validation" and spec.patches_per_image is None:
+            count = HELD_OUT_PATCHES
+        stream = "patches" if side == "training" else "validation patches"
+        drawn = drawn_patches(self.dataset, self.image_rows, spec, seed, count, stream)
+        self.rows = drawn.images
+        x = drawn.pixels
+        for start in range(0, len(x), self.chunk):
+            some = slice(start, start + self.chunk)
+            x[some] = self.preprocessor.given(x[some]).x
         return x.to(self.device)

@@ -1,25 +1,31 @@
 """A loaded model that encodes, reconstructs and classifies images: numpy in, numpy out.
 
-Preprocessing is part of the model. Every result of an image is independent of the batch it came in (to rounding).
+Preprocessing is part of the model. Images larger than the patches that a model was trained on are cut into patches
+side by side: features and probabilities are the means over the patches, reconstructions are put together again.
+Every result of an image is independent of the batch it came in (to rounding).
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
-from pinwheel.specs import TrainSpec
-from worker.data.preprocess import Scaled, as_inputs, scaled
+from pinwheel.specs import Recurrent, TrainSpec
+from worker.data.lcn import Normalised
+from worker.data.patches import Grid
+from worker.data.preprocess import Given, Preprocessor
+from worker.data.reader import VariedImages
 from worker.sparse.autoencoder import Autoencoder
-from worker.training.build import loaded_model
+from worker.training.build import model_from
 from worker.training.publish import FORMAT
 
-Floats = NDArray[np.float32]
+Floats: TypeAlias = NDArray[np.float32]
 
 MOST_PASSES = 200
 FLAT = 1e-6  # share of an image's energy below which its deviation is rounding
@@ -32,11 +38,12 @@ class Engine:
     """`spec`, `input_shape` (H, W, C), `units`, `classes` (None without a classifier)."""
 
     def __init__(
-        self, model: Autoencoder, spec: TrainSpec, input_shape: tuple[int, int, int], device: torch.device | str = "cpu"
+        self, model: Autoencoder, spec: TrainSpec, preprocessor: Preprocessor, device: torch.device | str = "cpu"
     ) -> None:
         self.spec = spec
-        self.input_shape = input_shape
         self.device = torch.device(device)
+        self.preprocessor = preprocessor.to(self.device)
+        self.input_shape = preprocessor.input_shape
         self.model = model.to(self.device).eval()
         self.inputs, self.units = model.connection.dictionary.shape
         self.classes = None if model.classifier is None else len(model.classifier.weights)
@@ -57,57 +64,106 @@ class Engine:
             raise ValueError(f"{path.name} has the format {metadata.get('format')!r}; {FORMAT!r} is allowed")
         spec = TrainSpec.model_validate_json(metadata["spec"])
         height, width, channels = json.loads(metadata["input_shape"])
-        return cls(loaded_model(spec.model, weights), spec, (height, width, channels), device)
+        preprocessor = Preprocessor.load(spec.preprocessing, (height, width, channels), weights)
+        return cls(model_from(spec.model, weights), spec, preprocessor, device)
 
     @torch.inference_mode()
-    def encode(self, images: NDArray[Any], passes: int | None = None) -> Floats:
+    def encode(self, images: NDArray[Any] | VariedImages, passes: int | None = None) -> Floats:
         """Images (N, H, W, C), uint8 or float32 → features (N, units). `passes` 1..200 replaces the trained number."""
-        features = np.empty((len(images), self.units), np.float32)
-        for rows, given in self._chunks(images, passes):
-            features[rows] = self.model.encoder.encode(given.x, passes).cpu().numpy()
-        return features
+        return self._pooled(images, passes, self.units, lambda code: code)
 
     @torch.inference_mode()
     def reconstruct(self, images: NDArray[Any], passes: int | None = None) -> tuple[Floats, Floats]:
         """Reconstructions (N, H, W, C) in the images' own scale (0..1 for uint8) and the unexplained variance (N,).
 
-        That is ‖x − x̂‖² / ‖x − mean(x)‖² of each image; of an even one 0 if it comes back as it is, else 1.
+        That is ‖x − x̂‖² / ‖x − mean(x)‖² of each image; of an even one 0 if it comes back as it is, else 1. A model
+        of locally normalised images is measured on those: their local means are not its own to explain.
         """
-        rebuilt = np.empty((len(images), self.inputs), np.float32)
+        rebuilt = np.empty((*images.shape[:3], self.input_shape[2]), np.float32)
         unexplained = np.empty(len(images), np.float32)
-        for rows, given in self._chunks(images, passes):
-            reconstruction = self.model.connection.decode(self.model.encoder.encode(given.x, passes))
-            images_back, found = given.undo(given.x), given.undo(reconstruction)
-            error = (images_back - found).square().sum(1)
-            deviation = (images_back - images_back.mean(1, keepdim=True)).square().sum(1)
-            uneven = deviation > FLAT * images_back.square().sum(1)
-            unexplained[rows] = torch.where(uneven, error / deviation, (error > 0).float()).cpu().numpy()
-            rebuilt[rows] = found.cpu().numpy()
-        return rebuilt.reshape(len(images), *self.input_shape), unexplained
+        for rows, whole, grid in self._blocks(images, passes):
+            windows = grid.cut(whole.pixels)
+            # the originals go the same way, so that what is only rounding is equal in both
+            back, found = torch.empty_like(windows), torch.empty_like(windows)
+            for some, given in self._given(windows):
+                back[some] = given.undo(given.x)
+                found[some] = given.undo(self.model.connection.decode(self.model.encode(given.x, passes)))
+            originals, reconstructions = grid.join(back), grid.join(found)
+            unexplained[rows] = unexplained_variance(originals, reconstructions).cpu().numpy()
+            rebuilt[rows] = whole.undo(reconstructions).cpu().numpy()
+        return rebuilt, unexplained
 
     @torch.inference_mode()
-    def classify(self, images: NDArray[Any], passes: int | None = None) -> Floats:
+    def classify(self, images: NDArray[Any] | VariedImages, passes: int | None = None) -> Floats:
         """Images (N, H, W, C) → probabilities (N, classes). Raises ValueError for a model without a classifier."""
         classifier = self.model.classifier
         if classifier is None:
             raise ValueError("this model has no classifier; it can encode and reconstruct")
-        probabilities = np.empty((len(images), len(classifier.weights)), np.float32)
-        for rows, given in self._chunks(images, passes):
-            code = self.model.encoder.encode(given.x, passes)
-            probabilities[rows] = classifier.logits(code).softmax(1).cpu().numpy()
-        return probabilities
+        return self._pooled(images, passes, len(classifier.weights), lambda code: classifier.logits(code).softmax(1))
 
-    def _chunks(self, images: NDArray[Any], passes: int | None) -> Iterator[tuple[slice, Scaled]]:
-        """Scaled inputs on the device, a bounded number at a time. Raises ValueError for what the model cannot take."""
+    def _pooled(
+        self,
+        images: NDArray[Any] | VariedImages,
+        passes: int | None,
+        columns: int,
+        answer: Callable[[Tensor], Tensor],
+    ) -> Floats:
+        """`answer` (patches, columns) of the codes, averaged over the patches of each image: (N, columns)."""
+        pooled = np.empty((len(images), columns), np.float32)
+        for rows, whole, grid in self._blocks(images, passes):
+            windows = grid.cut(whole.pixels)
+            image_of = torch.arange(len(windows), device=self.device) // grid.windows
+            total = torch.zeros(len(whole.pixels), columns, dtype=torch.float64, device=self.device)
+            for some, given in self._given(windows):
+                total.index_add_(0, image_of[some], answer(self.model.encode(given.x, passes)).double())
+            pooled[rows] = (total / grid.windows).float().cpu().numpy()
+        return pooled
+
+    def _given(self, windows: Tensor) -> Iterator[tuple[slice, Given]]:
+        for start in range(0, len(windows), self.chunk):
+            some = slice(start, start + self.chunk)
+            yield some, self.preprocessor.given(windows[some])
+
+    def _blocks(
+        self, images: NDArray[Any] | VariedImages, passes: int | None
+    ) -> Iterator[tuple[slice, Normalised, Grid]]:
+        """A bounded number of normalised images at a time, on the device, with how they are cut into inputs.
+
+        Raises ValueError for what the model cannot take.
+        """
+        if passes is not None and not isinstance(self.spec.model.encoder, Recurrent):
+            raise ValueError(f"the encoder {self.spec.model.encoder.kind!r} has no passes; leave them out")
         if passes is not None and not 1 <= passes <= MOST_PASSES:
             raise ValueError(f"passes is {passes}; 1 to {MOST_PASSES} is allowed")
         if images.dtype not in (np.uint8, np.float32):
             raise ValueError(f"the images are {images.dtype}; uint8 and float32 are allowed")
-        if images.shape[1:] != self.input_shape:
-            raise ValueError(f"the images have the shape {images.shape[1:]}; the model takes {self.input_shape}")
-        for start in range(0, len(images), self.chunk):
-            rows = slice(start, start + self.chunk)
-            inputs = as_inputs(images[rows])
-            if not torch.isfinite(inputs).all():
-                raise ValueError("the images have pixels that are not finite numbers; NaN and infinity are not allowed")
-            yield rows, scaled(inputs.to(self.device), self.spec.preprocessing.scale)
+        if isinstance(images, VariedImages):
+            for row in range(len(images)):
+                image = images[row][None]
+                yield slice(row, row + 1), self.preprocessor.normalised(image, self.device), self._grid(image.shape)
+            return
+        grid = self._grid(images.shape)
+        some = max(1, self.chunk // grid.windows)
+        for start in range(0, len(images), some):
+            rows = slice(start, start + some)
+            yield rows, self.preprocessor.normalised(images[rows], self.device), grid
+
+    def _grid(self, shape: tuple[int, ...]) -> Grid:
+        """How images (N, H, W, C) of this shape are cut into inputs."""
+        _, height, width, channels = shape
+        window = self.input_shape[:2]
+        patches = self.spec.preprocessing.patch_size is not None
+        fits = (height >= window[0] and width >= window[1]) if patches else (height, width) == window
+        if not fits or self.spec.preprocessing.input_shape((*window, channels)) != self.input_shape:
+            larger = " and larger" if patches else ""
+            raise ValueError(f"the images have the shape {shape[1:]}; the model takes {self.input_shape}{larger}")
+        return Grid((height, width), window)
+
+
+def unexplained_variance(originals: Tensor, reconstructions: Tensor) -> Tensor:
+    """‖x − x̂‖² / ‖x − mean(x)‖² of images (n, H, W, C), (n,); where x is even, whether x̂ differs from it."""
+    x = originals.flatten(1)
+    error = (x - reconstructions.flatten(1)).square().sum(1)
+    deviation = (x - x.mean(1, keepdim=True)).square().sum(1)
+    uneven = deviation > FLAT * x.square().sum(1)
+    return torch.where(uneven, error / deviation, (error > 0).float())

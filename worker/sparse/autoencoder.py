@@ -1,20 +1,24 @@
 """The energy of a model and its named terms.
 
-    E(x, z) = 1/2 ‖x − decode(z)‖²  +  sparsity(z)  [ + classifier(z, label) ],   z = encode(x)
+    E(x, z) = 1/2 ‖x − decode(z)‖²  +  sparsity(z)  [ + weight/2 ‖z − F(x)‖² ]  [ + classifier(z, label) ]
 
-Every term is the mean over the batch, weights included: the terms sum to the loss.
+Every term is the mean over the batch, weights included: the terms sum to the loss. z is what the encoder answers, or,
+for an encoder that learns from a solver's codes, the solver's; the classifier then sees the prediction F(x).
 """
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from worker.sparse.bounds import Rates
+from worker.sparse.bounds import PerUnit, Rates
 from worker.sparse.classifier import Softmax
 from worker.sparse.connections import Dense
-from worker.sparse.encoders import Recurrent
-from worker.sparse.sparsity import L1
+from worker.sparse.encoders import Encoder, Inferred, PredictRefine
+from worker.sparse.sparsity import Penalty, Tree
+
+Phase: TypeAlias = Literal["joint", "dictionary", "encoder"]
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,9 @@ class Energy:
     """Scalars `terms`, and what they were computed from."""
 
     terms: dict[str, Tensor]
-    code: Tensor  # (batch, units)
-    reconstruction: Tensor  # (batch, inputs)
+    code: Tensor  # (batch, units), what `encode` answers
+    decoded: Tensor  # (batch, units), the code that the terms are about; the same one where nothing is predicted
+    reconstruction: Tensor  # (batch, inputs), of `decoded`
     logits: Tensor | None  # (batch, classes)
 
     @property
@@ -32,41 +37,104 @@ class Energy:
 
 
 class Autoencoder(nn.Module):
-    def __init__(self, connection: Dense, encoder: Recurrent, sparsity: L1, classifier: Softmax | None = None) -> None:
+    def __init__(
+        self, connection: Dense, encoder: Encoder, sparsity: Penalty, classifier: Softmax | None = None
+    ) -> None:
         super().__init__()
         self.connection = connection
         self.encoder = encoder
         self.sparsity = sparsity
         self.classifier = classifier
 
+    @property
+    def units(self) -> int:
+        return int(self.connection.dictionary.shape[1])
+
+    @property
+    def kept(self) -> Tensor | None:
+        """(units,) bool: the units that have not been cut, where units can be."""
+        return self.sparsity.kept if isinstance(self.sparsity, Tree) else None
+
+    def encode(self, x: Tensor, passes: int | None = None) -> Tensor:
+        """(batch, inputs) → codes (batch, units). `passes` replaces the number that a recurrent encoder has."""
+        return self._cut(self.encoder.encode(x, self.connection, self.sparsity, passes))
+
     def energy(
-        self, x: Tensor, labels: Tensor | None = None, *, seen: Tensor | None = None, visible: Tensor | None = None
+        self,
+        x: Tensor,
+        labels: Tensor | None = None,
+        *,
+        seen: Tensor | None = None,
+        visible: Tensor | None = None,
+        noise: torch.Generator | None = None,
+        phase: Phase = "joint",
     ) -> Energy:
         """The energy of inputs `x` (batch, inputs), with the classification term where `labels` (batch,) are given.
 
         `seen` (batch, inputs) is what the encoder gets in place of `x`; `visible` (batch, units) multiplies the code
-        on its way to the classifier. Both are how dropout comes in; neither changes what is reconstructed.
+        on its way to the classifier. Both are how dropout comes in; neither changes what is reconstructed. `noise`
+        draws the noise of noisy codes. In the phase `dictionary` nothing is predicted, in `encoder` D is fixed.
         """
-        code = self.encoder.encode(x if seen is None else seen)
-        reconstruction = self.connection.decode(code)
+        inferred = self._infer(x, x if seen is None else seen, phase)
+        decoded = self.sparsity.disturbed(inferred.code, x, noise)
+        reconstruction = self._decode(decoded, phase)
         terms = {
             "reconstruction": 0.5 * (x - reconstruction).square().sum() / len(x),
-            "sparsity": self.sparsity.penalty(code),
+            "sparsity": self.sparsity.penalty(inferred.code, x),
         }
-        if self.classifier is None or labels is None:
-            return Energy(terms, code, reconstruction, None)
-        logits = self.classifier.logits(code if visible is None else code * visible)
-        terms["classification"] = self.classifier.penalty(logits, labels)
-        return Energy(terms, code, reconstruction, logits)
+        if isinstance(self.encoder, PredictRefine) and inferred.prediction is not None:
+            terms["prediction"] = self.encoder.penalty(inferred)
+        answer, logits = inferred.answer, None
+        if self.classifier is not None and labels is not None:
+            logits = self.classifier.logits(answer if visible is None else answer * visible)
+            terms["classification"] = self.classifier.penalty(logits, labels)
+        return Energy(terms, answer, decoded, reconstruction, logits)
+
+    def energies(self, x: Tensor, code: Tensor) -> Tensor:
+        """Reconstruction and sparsity of given codes, (batch,)"""
+        return 0.5 * (x - self.connection.decode(code)).square().sum(1) + self.sparsity.energies(code, x)
+
+    def _infer(self, x: Tensor, seen: Tensor, phase: Phase) -> Inferred:
+        if phase == "dictionary" and isinstance(self.encoder, PredictRefine):
+            return Inferred(self._cut(self.encoder.exact(x, self.connection, self.sparsity)))
+        found = self.encoder.infer(x, seen, self.connection, self.sparsity)
+        prediction = None if found.prediction is None else self._cut(found.prediction)
+        return Inferred(self._cut(found.code), prediction)
+
+    def _decode(self, code: Tensor, phase: Phase) -> Tensor:
+        if phase == "encoder":
+            return code @ self.connection.dictionary.detach().t()
+        return self.connection.decode(code)
+
+    def _cut(self, code: Tensor) -> Tensor:
+        return code if self.kept is None else code * self.kept
+
+    def learn(self, energy: Energy) -> None:
+        """What is learned from a batch by other means than the gradient of the loss; called after each update."""
+        self.sparsity.learn(energy.decoded.detach())
 
     def rates(self) -> Rates:
         """Every parameter with its learning rate relative to the base."""
-        rates = self.connection.rates() + self.encoder.rates()
+        rates = self.connection.rates() + self.encoder.rates() + self.sparsity.rates()
         return rates if self.classifier is None else rates + self.classifier.rates()
 
-    def project(self) -> None:
-        """Bring every parameter back into its constraints; called after each update."""
-        self.connection.project()
+    def per_unit(self) -> PerUnit:
+        """Every parameter that has a dimension for the units, with that dimension."""
+        found = self.connection.per_unit() + self.encoder.per_unit() + self.sparsity.per_unit()
+        return found if self.classifier is None else found + self.classifier.per_unit()
+
+    def project(self, phase: Phase = "joint") -> None:
+        """Bring every parameter that the phase changes back into its constraints; called after each update."""
+        if phase != "encoder":
+            self.connection.project()
         self.encoder.project()
         if self.classifier is not None:
             self.classifier.project()
+
+    @torch.no_grad()
+    def revive(self, units: Tensor, examples: Tensor) -> None:
+        """Let silent `units` (k,) begin anew from the directions of `examples` (k, inputs)."""
+        self.connection.revive(units, examples)
+        self.encoder.revive(units, self.connection.dictionary)
+        if self.classifier is not None:
+            self.classifier.weights[:, units] = 0

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
-from worker.sparse.bounds import Rates, bound_norms_
+from worker.sparse.bounds import PerUnit, Rates, bound_norms_
 
 # Codes shorter than this count as zeros; far below any code that reconstructs something.
 SHORTEST_CODE = 1e-6
@@ -34,6 +34,9 @@ class Softmax(nn.Module):
 
     def rates(self) -> Rates:
         return [(self.weights, 1.0)]
+
+    def per_unit(self) -> PerUnit:
+        return [(self.weights, 1)]
 
     def project(self) -> None:
         bound_norms_(self.weights, 1, self.max_norm)

@@ -51,9 +51,11 @@ class Tally:
         code: Tensor,
         logits: Tensor | None = None,
         labels: Tensor | None = None,
+        active: Tensor | None = None,
     ) -> None:
+        """`active` (batch, units) says which units are on, where that is not where the code differs from zero."""
         self.count += len(x)
-        self.active += (code != 0).sum(0)
+        self.active += (code != 0 if active is None else active).sum(0)
         self.first += x.sum(0, dtype=torch.float64)
         self.second += x.double().square().sum()
         self.error += (x - reconstruction).square().sum(dtype=torch.float64)
@@ -65,14 +67,20 @@ class Tally:
         """(units,) share of the inputs that switch each unit on"""
         return (self.active / self.count).float()
 
-    def values(self) -> dict[str, float]:
-        """Every measure that is defined: inputs that do not vary have no unexplained variance."""
+    def values(self, kept: Tensor | None = None) -> dict[str, float]:
+        """Every measure that is defined: inputs that do not vary have no unexplained variance.
+
+        Units that are not `kept` (units,) are no longer part of the model: neither dead nor counted.
+        """
         mean_active = float(self.active.sum()) / self.count
+        there = torch.ones_like(self.active, dtype=torch.bool) if kept is None else kept
         values = {
             "l0": mean_active,
-            "active_fraction": mean_active / len(self.active),
-            "dead_units": float((self.active == 0).sum()),
+            "active_fraction": mean_active / float(there.sum()),
+            "dead_units": float((there & (self.active == 0)).sum()),
         }
+        if kept is not None:
+            values["pruned_units"] = float((~kept).sum())
         deviation = float(self.second - self.first.square().sum() / self.count)
         if deviation > 1e-12 * float(self.second):
             values["unexplained_variance"] = float(self.error) / deviation

@@ -1,15 +1,18 @@
 """Checkpoints: everything that decides the future of a training, in one safetensors file.
 
-    model.{parameter}                       parameters
+    model.{name}                            parameters and buffers
     adam.{parameter}.{step|exp_avg|exp_avg_sq}   state of Adam; absent where a parameter has not been updated yet
-    metadata: format, step, spec
+    loop.{name}                             what the loop itself carries along
+    metadata: format, step, spec, notes
 
 No state of a random generator is in it: every draw is a function of (seed, step), see `worker.data.random`. On one
 CPU with one number of threads a training that goes on from a checkpoint ends bit for bit like one that never stopped.
 """
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -27,15 +30,28 @@ def checkpoint_path(out: Path, token: int, step: int) -> Path:
     return out / "checkpoints" / f"{token}-{step:09d}.safetensors"
 
 
+@dataclass
+class Carried:
+    """What else decides the future: tensors that the loop keeps up to date, and notes of what it has done."""
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
 def save_checkpoint(
-    path: Path, model: Autoencoder, optimizer: torch.optim.Optimizer, spec: TrainSpec, step: int
+    path: Path, model: Autoencoder, optimizer: torch.optim.Optimizer, carried: Carried, spec: TrainSpec, step: int
 ) -> None:
-    tensors: dict[str, Tensor] = {}
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
-        tensors[f"model.{name}"] = parameter
         for key, value in optimizer.state[parameter].items():
             tensors[f"adam.{name}.{key}"] = value
-    metadata = {"format": FORMAT, "step": str(step), "spec": spec.model_dump_json()}
+    tensors |= {f"loop.{name}": value for name, value in carried.tensors.items()}
+    metadata = {
+        "format": FORMAT,
+        "step": str(step),
+        "spec": spec.model_dump_json(),
+        "notes": json.dumps(carried.notes),
+    }
     write_tensors(path, tensors, metadata)
 
 
@@ -46,8 +62,13 @@ def drop_older(path: Path) -> None:
         old.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: Path, model: Autoencoder, optimizer: torch.optim.Optimizer, spec: TrainSpec) -> int:
-    """Fill `model` and `optimizer` from the file; returns its step. Raises ValueError where it does not belong here."""
+def load_checkpoint(
+    path: Path, model: Autoencoder, optimizer: torch.optim.Optimizer, carried: Carried, spec: TrainSpec
+) -> int:
+    """Fill `model`, `optimizer` and `carried` from the file; returns its step.
+
+    Raises ValueError where the file does not belong here.
+    """
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -59,9 +80,13 @@ def load_checkpoint(path: Path, model: Autoencoder, optimizer: torch.optim.Optim
     if json.loads(metadata["spec"]) != json.loads(spec.model_dump_json()):
         raise ValueError(f"checkpoint {path.name} belongs to another spec: {metadata['spec']}")
     with torch.no_grad():
+        for name, value in model.state_dict().items():
+            value.copy_(fitting(tensors, f"model.{name}", value))
+        for name, value in carried.tensors.items():
+            value.copy_(fitting(tensors, f"loop.{name}", value))
         for name, parameter in model.named_parameters():
-            parameter.copy_(fitting(tensors, f"model.{name}", parameter))
             optimizer.state[parameter] = adam_state(tensors, name, parameter)
+    carried.notes = json.loads(metadata["notes"])
     return int(metadata["step"])
 
 

@@ -6,8 +6,16 @@ import torch
 from torch import Tensor
 
 from worker.data.inputs import Inputs
-from worker.sparse.autoencoder import Autoencoder
+from worker.data.random import generator_for
+from worker.sparse.autoencoder import Autoencoder, Phase
+from worker.sparse.encoders import PredictRefine
 from worker.sparse.measures import Tally
+from worker.sparse.solvers import solve
+
+# Inputs whose exact codes are found to say what the predicted ones miss, and how well they are found.
+GAP_INPUTS = 200
+GAP_ITERATIONS = 300
+GAP_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -19,16 +27,40 @@ class Evaluation:
 
 
 @torch.inference_mode()
-def evaluate(model: Autoencoder, inputs: Inputs, indices: Tensor) -> Evaluation:
-    """Without dropout, on the inputs at `indices`. Reads back from the device once, at the end."""
-    units = model.connection.dictionary.shape[1]
-    tally = Tally(inputs.size, units, inputs.device)
+def evaluate(model: Autoencoder, inputs: Inputs, indices: Tensor, phase: Phase = "joint") -> Evaluation:
+    """Without dropout, on the inputs at `indices`. Reads back from the device once, at the end.
+
+    The terms are those that are trained; the measures are about the codes that an encode answers.
+    """
+    tally = Tally(inputs.size, model.units, inputs.device)
     terms: dict[str, Tensor] = {}
+    noise = generator_for(0, "evaluation", device=inputs.device)
     for start in range(0, len(indices), inputs.chunk):
         x, labels = inputs.take(indices[start : start + inputs.chunk])
-        energy = model.energy(x, labels)
-        tally.add(x, energy.reconstruction, energy.code, energy.logits, labels)
+        energy = model.energy(x, labels, noise=noise, phase=phase)
+        same = energy.decoded is energy.code
+        reconstruction = energy.reconstruction if same else model.connection.decode(energy.code)
+        tally.add(x, reconstruction, energy.code, energy.logits, labels, model.sparsity.active(energy.code))
         for name, term in energy.terms.items():
             terms[name] = terms.get(name, torch.zeros_like(term, dtype=torch.float64)) + term.double() * len(x)
     weighted = {name: float(term) / len(indices) for name, term in terms.items()}
-    return Evaluation({"loss": sum(weighted.values()), **weighted, **tally.values()}, tally.usage())
+    values = {"loss": sum(weighted.values()), **weighted, **tally.values(model.kept)}
+    if isinstance(model.encoder, PredictRefine) and phase != "dictionary":
+        values["code_gap"] = code_gap(model, model.encoder, inputs.take(indices[:GAP_INPUTS])[0])
+    return Evaluation(values, tally.usage())
+
+
+def code_gap(model: Autoencoder, encoder: PredictRefine, x: Tensor) -> float:
+    """Energy of the predicted codes of `x` (n, inputs) over that of the exact ones, minus one."""
+    predicted = model.encode(x)
+    exact = solve(
+        x,
+        model.connection.dictionary,
+        model.sparsity,
+        sign=encoder.settings.sign,
+        max_iterations=GAP_ITERATIONS,
+        tolerance=GAP_TOLERANCE,
+        start=predicted,
+    ).code
+    least = float(model.energies(x, exact).double().sum())
+    return float(model.energies(x, predicted).double().sum()) / least - 1 if least > 0 else 0.0

@@ -15,15 +15,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pinwheel.specs import Softmax
+from pinwheel.specs import Noise, Softmax
 from worker.data.random import generator_for, keep_mask
-from worker.sparse.autoencoder import Energy
-from worker.training.checkpoint import checkpoint_path, drop_older, load_checkpoint, save_checkpoint
+from worker.sparse.autoencoder import Energy, Phase
+from worker.training.build import restart_encoder
+from worker.training.checkpoint import Carried, checkpoint_path, drop_older, load_checkpoint, save_checkpoint
 from worker.training.evaluate import Evaluation, evaluate
+from worker.training.findings import found
 from worker.training.pace import Pace
 from worker.training.plan import Plan
 from worker.training.prepare import prepare
+from worker.training.pruning import prune, prune_step
 from worker.training.publish import write_bundle, write_preview
+from worker.training.revive import Revival
 from worker.training.schedule import metrics_interval, preview_steps
 
 Message = dict[str, Any]
@@ -57,10 +61,15 @@ class Loop:
         self.parts = prepare(plan)
         self.step = 0
         self.last_checkpoint: str | None = None
-        if plan.checkpoint is not None:
-            self.step = load_checkpoint(plan.checkpoint, self.parts.model, self.parts.optimizer, self.spec)
-            self.last_checkpoint = self._relative(plan.checkpoint)
         self.total = self.parts.schedule.total_steps
+        self.revival = self._revival()
+        self.prune_at = prune_step(self.spec, self.total)
+        self.carried = Carried({} if self.revival is None else {"ages": self.revival.ages})
+        if plan.checkpoint is not None:
+            self.step = load_checkpoint(
+                plan.checkpoint, self.parts.model, self.parts.optimizer, self.carried, self.spec
+            )
+            self.last_checkpoint = self._relative(plan.checkpoint)
         self.interval = metrics_interval(self.total, self.parts.sampler.batch_size)
         self.previews = preview_steps(self.total, self.spec.training.previews)
         self.pace = Pace()
@@ -82,26 +91,50 @@ class Loop:
                 self._after_update()
         return self._finished()
 
+    def _revival(self) -> Revival | None:
+        after = self.spec.training.revive_after
+        if after is None:
+            return None
+        return Revival(after, self.parts.model, self.spec.training.seed, self.total)
+
     def _update(self) -> None:
         """One update; `self.step` counts it."""
         model, optimizer = self.parts.model, self.parts.optimizer
+        phase = self.parts.schedule.phase(self.step)
+        self._turn()
         rate = self.spec.training.learning_rate * self.parts.schedule.rate(self.step)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["multiplier"]
-        energy = self._energy()
+        x, labels = self.parts.train.take(self.parts.sampler.indices(self.step))
+        energy = self._energy(x, labels, phase)
         loss = energy.loss
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        model.project()
+        model.learn(energy)
+        model.project(phase)
+        if self.revival is not None and phase != "encoder":
+            self.revival.note(energy)
+            self.revival.cure(optimizer, x, energy, self.step)
         self.step += 1
         self.samples += len(energy.code)
         self.losses.append(loss.detach())
 
-    def _energy(self) -> Energy:
-        x, labels = self.parts.train.take(self.parts.sampler.indices(self.step))
+    def _turn(self) -> None:
+        """What happens once, between two updates: the encoder begins from a finished dictionary; branches are cut."""
+        if 0 < self.step == self.parts.schedule.dictionary_steps:
+            restart_encoder(self.parts.model, self.spec.model, self.spec.training.seed)
+        if self.step == self.prune_at:
+            parts = self.parts
+            self.carried.notes["pruning"] = prune(parts.model, self.spec, parts.train, parts.evaluated, parts.whole)
+
+    def _energy(self, x: Tensor, labels: Tensor | None, phase: Phase) -> Energy:
+        """The energy of a batch (batch, inputs), with what is hidden from its parts in this step."""
+        noise = None
+        if isinstance(self.spec.model.sparsity, Noise):
+            noise = generator_for(self.spec.training.seed, "noise", self.step, x.device)
         if not self.parts.schedule.supervised(self.step):
-            return self.parts.model.energy(x)
+            return self.parts.model.energy(x, noise=noise, phase=phase)
         generator = generator_for(self.spec.training.seed, "dropout", self.step, x.device)
         seen, visible = None, None
         if self.spec.training.input_dropout > 0:
@@ -111,7 +144,7 @@ class Loop:
         if isinstance(classifier, Softmax) and classifier.dropout > 0:
             # not scaled up: the classifier divides by the norm of what it sees
             visible = keep_mask((len(x), self.spec.model.connection.units), classifier.dropout, generator)
-        return self.parts.model.energy(x, labels, seen=seen, visible=visible)
+        return self.parts.model.energy(x, labels, seen=seen, visible=visible, noise=noise, phase=phase)
 
     def _after_update(self) -> None:
         now = time.monotonic()
@@ -145,7 +178,8 @@ class Loop:
 
     def _evaluate(self, indices: Tensor) -> Evaluation:
         """Raises LossNotFinite before such a number is reported or a model that gives it is kept."""
-        evaluation = evaluate(self.parts.model, self.parts.evaluated, indices)
+        phase = self.parts.schedule.phase(min(self.step, self.total - 1))
+        evaluation = evaluate(self.parts.model, self.parts.evaluated, indices, phase)
         if not all(map(math.isfinite, evaluation.values.values())):
             raise LossNotFinite(self.step, self.last_checkpoint)
         return evaluation
@@ -156,7 +190,8 @@ class Loop:
         self.report({"type": "metrics", "step": self.step, "epoch": self._epoch(), "values": values})
 
     def _preview(self, evaluation: Evaluation) -> None:
-        path = write_preview(self.plan.out, self.step, self.parts.model, self.parts.dataset.shape, evaluation.usage)
+        parts = self.parts
+        path = write_preview(self.plan.out, self.step, parts.model, self.spec, parts.preprocessor, evaluation.usage)
         self.report({"type": "preview", "step": self.step, "file": self._relative(path)})
 
     def _checkpoint(self) -> str:
@@ -164,7 +199,7 @@ class Loop:
         if not all(torch.isfinite(parameter).all() for parameter in self.parts.model.parameters()):
             raise LossNotFinite(self.step, self.last_checkpoint)
         path = checkpoint_path(self.plan.out, self.plan.token, self.step)
-        save_checkpoint(path, self.parts.model, self.parts.optimizer, self.spec, self.step)
+        save_checkpoint(path, self.parts.model, self.parts.optimizer, self.carried, self.spec, self.step)
         self.last_checkpoint = self._relative(path)
         self.report({"type": "checkpoint", "step": self.step, "file": self.last_checkpoint})
         drop_older(path)
@@ -197,7 +232,8 @@ class Loop:
 
     def _bundle(self, evaluation: Evaluation) -> str:
         folder = self.plan.out / "bundles" / str(self.plan.token)
-        write_bundle(folder, self.parts.model, self.spec, self.parts.dataset, evaluation, self.step)
+        findings = found(self.parts, self.spec, evaluation, self.step, self.carried.notes)
+        write_bundle(folder, self.parts.model, self.spec, self.parts.dataset, self.parts.preprocessor, findings)
         return self._relative(folder)
 
     def _stopped(self, *, publish: bool) -> Message:
@@ -207,6 +243,7 @@ class Loop:
 
     def _finished(self) -> Message:
         self._check_losses()
+        self._turn()
         evaluation = self._evaluate(self.parts.whole)
         self._metrics(evaluation)
         if self.step in self.previews:

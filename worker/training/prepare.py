@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pinwheel.specs import Softmax, TrainSpec
 from worker.data.inputs import Inputs
+from worker.data.preprocess import Preprocessor, input_shape
 from worker.data.random import permutation
 from worker.data.reader import Dataset, open_dataset
 from worker.data.sampler import Sampler, split
@@ -31,6 +32,7 @@ class Prepared:
     whole: Tensor  # ... and for those at the end
     model: Autoencoder
     optimizer: torch.optim.Optimizer
+    preprocessor: Preprocessor
 
 
 def prepare(plan: Plan) -> Prepared:
@@ -38,14 +40,16 @@ def prepare(plan: Plan) -> Prepared:
     spec = plan.spec
     device = chosen_device(spec)
     dataset = open_dataset(plan.dataset)
-    scale, seed = spec.preprocessing.scale, spec.training.seed
+    seed = spec.training.seed
     train_rows, held_out = split(len(dataset), plan.split, seed) if plan.split else (None, None)
-    train = Inputs(dataset, scale, train_rows, device)
+    preprocessor = Preprocessor.fitted(spec.preprocessing, dataset, train_rows, seed)
+    train = Inputs(dataset, preprocessor, train_rows, device, seed=seed)
     evaluated = train
     if held_out is not None:
-        evaluated = Inputs(dataset, scale, held_out, device)
+        evaluated = Inputs(dataset, preprocessor, held_out, device, seed=seed, side="validation")
     if plan.validation is not None:
-        evaluated = Inputs(fitting_validation(open_dataset(plan.validation), dataset, spec), scale, None, device)
+        validation = fitting_validation(open_dataset(plan.validation), dataset, spec)
+        evaluated = Inputs(validation, preprocessor, None, device, seed=seed, side="validation")
     sampler = Sampler(len(train), spec.training.batch_size, seed, device)
     schedule = Schedule.of(spec.training, spec.training.epochs * sampler.steps_per_epoch)
     whole = permutation(len(evaluated), seed, "evaluation").to(device)
@@ -62,6 +66,7 @@ def prepare(plan: Plan) -> Prepared:
         whole=whole[:EVALUATION_INPUTS] if evaluated is train else whole,
         model=model,
         optimizer=adam(model),
+        preprocessor=preprocessor,
     )
 
 
@@ -76,8 +81,9 @@ def chosen_device(spec: TrainSpec) -> torch.device:
 
 
 def fitting_validation(validation: Dataset, train: Dataset, spec: TrainSpec) -> Dataset:
-    if validation.shape != train.shape:
-        raise ValueError(f"the validation images are {validation.shape}, the training images {train.shape}")
+    shapes = input_shape(spec.preprocessing, validation), input_shape(spec.preprocessing, train)
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"the validation data give inputs of {shapes[0]}, the training data inputs of {shapes[1]}")
     if not isinstance(spec.model.classifier, Softmax) or train.classes is None:
         return validation
     if validation.labels is None:

@@ -4,6 +4,8 @@
            base · multiplier · warm · 1/2 (1 + cos π (s − s₀) / (S − s₀))    after it, `cosine`
     warm = min(1, (s + 1) / 100)
 
+Where a dictionary is learned before its encoder, each of both has such a rise and fall of its own.
+
 with s finished steps of S, s₀ of them unsupervised. Most of the classification error falls while the rate decays.
 Without `warm` the first updates of Adam, all of full size, switch off some units for good: 10 of 400 on digits within
 10 steps, none with it.
@@ -13,6 +15,7 @@ import math
 from dataclasses import dataclass
 
 from pinwheel.specs import Training
+from worker.sparse.autoencoder import Phase
 
 EVALUATION_INPUTS = 2000
 FEWEST_EVALUATION_INPUTS = 200
@@ -26,10 +29,22 @@ class Schedule:
     total_steps: int
     unsupervised_steps: int
     decays: bool
+    dictionary_steps: int = 0
 
     @classmethod
     def of(cls, training: Training, total_steps: int) -> "Schedule":
-        return cls(total_steps, round(training.unsupervised_fraction * total_steps), training.schedule == "cosine")
+        return cls(
+            total_steps,
+            round(training.unsupervised_fraction * total_steps),
+            training.schedule == "cosine",
+            round(training.dictionary_fraction * total_steps),
+        )
+
+    def phase(self, step: int) -> Phase:
+        """What the update after `step` finished ones learns."""
+        if self.dictionary_steps == 0:
+            return "joint"
+        return "dictionary" if step < self.dictionary_steps else "encoder"
 
     def supervised(self, step: int) -> bool:
         """Whether the update after `step` finished ones belongs to the supervised phase."""
@@ -37,11 +52,15 @@ class Schedule:
 
     def rate(self, step: int) -> float:
         """Factor on the base rate of the update after `step` finished ones, in 0..1."""
-        warm_up = min(WARM_UP_STEPS, self.total_steps // 10)
-        warm = min(1.0, (step + 1) / max(1, warm_up))
-        if not self.decays or not self.supervised(step):
+        phase = self.phase(step)
+        first = self.dictionary_steps if phase == "encoder" else 0
+        steps = (self.dictionary_steps if phase == "dictionary" else self.total_steps) - first
+        warm_up = min(WARM_UP_STEPS, steps // 10)
+        warm = min(1.0, (step - first + 1) / max(1, warm_up))
+        falls_from = self.unsupervised_steps if phase == "joint" else first
+        if not self.decays or step < falls_from:
             return warm
-        done = (step - self.unsupervised_steps) / (self.total_steps - self.unsupervised_steps)
+        done = (step - falls_from) / (first + steps - falls_from)
         return warm * 0.5 * (1 + math.cos(math.pi * done))
 
 

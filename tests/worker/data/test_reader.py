@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pinwheel.specs import Preprocessing
 from worker.data.inputs import Inputs
-from worker.data.reader import from_arrays, open_dataset
+from worker.data.preprocess import Preprocessor
+from worker.data.reader import VariedImages, from_arrays, of_images, open_dataset
 from worker.data.store import read_npz, write_dataset
 
 
@@ -39,10 +41,51 @@ def test_a_manifest_that_says_something_else_is_refused(folder: Path) -> None:
         open_dataset(folder)
 
 
-def test_images_of_different_sizes_are_refused(folder: Path) -> None:
-    change_manifest(folder, "images", variable_size=True, shape=None)
+def varied() -> VariedImages:
+    generator = np.random.default_rng(1)
+    sides = [(5, 9), (7, 4), (6, 6), (9, 5)]
+    return VariedImages.of([generator.integers(0, 256, (*side, 3), dtype=np.uint8) for side in sides])
+
+
+def test_images_of_different_sizes_are_read_back_one_by_one(tmp_path: Path) -> None:
+    images = varied()
+    write_dataset(of_images(images, np.array([0, 1, 1, 0])), tmp_path)
+    dataset = open_dataset(tmp_path)
+    assert (len(dataset), dataset.channels, dataset.classes) == (4, 3, 2)
+    assert dataset.sides(np.array([3, 1])).tolist() == [[9, 5], [7, 4]]
+    assert isinstance(dataset.images, VariedImages)
+    for row in range(4):
+        np.testing.assert_array_equal(dataset.images[row], images[row])
+
+
+def test_a_part_of_images_of_different_sizes_is_stored_as_a_whole_of_its_own(tmp_path: Path) -> None:
+    part = varied()[1:3]
+    write_dataset(of_images(part), tmp_path)
+    dataset = open_dataset(tmp_path)
+    assert isinstance(dataset.images, VariedImages)
+    assert [image.shape for image in (dataset.images[0], dataset.images[1])] == [(7, 4, 3), (6, 6, 3)]
+    np.testing.assert_array_equal(dataset.images[1], varied()[2])
+    assert len(varied()[3:1]) == 0
+
+
+def test_images_of_different_sizes_have_no_shape_in_common() -> None:
+    with pytest.raises(ValueError, match=r"different sizes.*preprocessing\.patch_size"):
+        _ = of_images(varied()).shape
+
+
+def test_a_model_of_whole_images_refuses_images_of_different_sizes() -> None:
     with pytest.raises(ValueError, match="different sizes"):
-        open_dataset(folder)
+        Preprocessor.fitted(Preprocessing(), of_images(varied()))
+
+
+def test_files_of_different_sizes_that_do_not_agree_are_refused(tmp_path: Path) -> None:
+    write_dataset(of_images(varied()), tmp_path)
+    change_manifest(tmp_path, "images", count=5)
+    with pytest.raises(ValueError, match=r"shapes\.npy has 4 images, the manifest says 5"):
+        open_dataset(tmp_path)
+    np.save(tmp_path / "offsets.npy", np.array([0, 1, 2, 3, 4]))
+    with pytest.raises(ValueError, match="do not belong together"):
+        open_dataset(tmp_path)
 
 
 def test_labels_outside_their_classes_are_refused(folder: Path) -> None:
@@ -92,9 +135,10 @@ def test_inputs_read_batch_by_batch_equal_those_kept_in_memory(folder: Path, mon
     from worker.data import inputs
 
     dataset, rows, picked = open_dataset(folder), torch.tensor([1, 5, 7, 8, 11]), torch.tensor([4, 0, 2])
-    kept = Inputs(dataset, "unit-norm", rows)
+    preprocessor = Preprocessor.fitted(Preprocessing(scale="unit-norm"), dataset, rows)
+    kept = Inputs(dataset, preprocessor, rows)
     monkeypatch.setattr(inputs, "RESIDENT_BYTES", 0)
-    read = Inputs(dataset, "unit-norm", rows)
+    read = Inputs(dataset, preprocessor, rows)
     assert kept.resident is not None
     assert read.resident is None
     for a, b in zip(kept.take(picked), read.take(picked), strict=True):
@@ -107,4 +151,4 @@ def test_pixels_that_are_not_finite_are_refused() -> None:
     images = np.zeros((3, 2), np.float32)
     images[1, 1] = np.nan
     with pytest.raises(ValueError, match="not finite"):
-        Inputs(from_arrays(images), "none")
+        Inputs(from_arrays(images), Preprocessor(Preprocessing(scale="none"), (1, 2, 1)))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from training_cases import MakePlan, small_spec, stripes
 
-from worker.data.preprocess import as_inputs, scaled
+from worker.data.preprocess import Preprocessor, as_inputs, scaled
 from worker.encoding.engine import Engine
 from worker.sparse.autoencoder import Autoencoder
 from worker.training.build import fresh_model
@@ -103,7 +103,8 @@ def test_what_the_model_cannot_take_is_refused_with_both_sides(engine: Engine) -
 
 def test_a_model_without_a_classifier_does_not_classify() -> None:
     spec = small_spec(model={"classifier": {"kind": "none"}})
-    engine = Engine(fresh_model(spec.model, torch.rand(4, 48), None, 0), spec, (8, 6, 1))
+    preprocessor = Preprocessor(spec.preprocessing, (8, 6, 1))
+    engine = Engine(fresh_model(spec.model, torch.rand(4, 48), None, 0), spec, preprocessor)
     assert engine.classes is None
     with pytest.raises(ValueError, match="no classifier"):
         engine.classify(stripes(1).images)

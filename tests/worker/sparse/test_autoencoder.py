@@ -10,6 +10,7 @@ from worker.sparse.autoencoder import Autoencoder
 from worker.sparse.classifier import Softmax, draw_weights
 from worker.sparse.connections import Dense, draw_dictionary
 from worker.sparse.encoders import Recurrent
+from worker.sparse.encoders.recurrent import drsae_matrices
 from worker.sparse.sparsity import L1
 
 INPUTS, UNITS, CLASSES = 20, 15, 4
@@ -21,7 +22,7 @@ def model_and_data(labelled: bool = True) -> tuple[Autoencoder, Tensor, Tensor]:
     labels = torch.randint(CLASSES, (8,), generator=generator)
     dictionary = draw_dictionary(x, UNITS, generator)
     classifier = Softmax(draw_weights(CLASSES, UNITS, generator), weight=0.2, max_norm=5) if labelled else None
-    encoder = Recurrent.from_dictionary(dictionary, passes=4, total_step=1.25)
+    encoder = Recurrent(*drsae_matrices(dictionary, 4, 1.25), passes=4, total_step=1.25)
     return Autoencoder(Dense(dictionary), encoder, L1(0.018), classifier), x, labels
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from worker.sparse.connections import draw_dictionary
 from worker.sparse.encoders import Recurrent
-from worker.sparse.encoders.recurrent import Unrolled
+from worker.sparse.encoders.recurrent import Unrolled, drsae_matrices
 
 INPUTS, UNITS, BATCH = 12, 9, 5
 
@@ -36,7 +36,7 @@ def test_the_code_and_every_gradient_equal_those_of_the_eager_form(passes: int) 
     x.requires_grad_()
     wanted = [x, *encoder.parameters()]
     mix = torch.randn(BATCH, UNITS, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    ours, literal = encoder.encode(x), eager(encoder, x, passes)
+    ours, literal = encoder.predict(x), eager(encoder, x, passes)
     assert (ours > 0).any()
     torch.testing.assert_close(ours, literal, rtol=1e-12, atol=1e-12)
     ours_gradients = torch.autograd.grad((ours * mix).sum(), wanted)
@@ -57,15 +57,15 @@ def test_the_gradient_of_the_unrolled_passes_is_that_of_finite_differences(passe
 def test_without_gradients_the_code_is_the_same() -> None:
     encoder, x = drawn(7)
     with torch.no_grad():
-        without = encoder.encode(x)
-    torch.testing.assert_close(without, encoder.encode(x).detach(), rtol=1e-12, atol=1e-12)
+        without = encoder.predict(x)
+    torch.testing.assert_close(without, encoder.predict(x).detach(), rtol=1e-12, atol=1e-12)
 
 
 def test_passes_can_be_replaced_at_inference() -> None:
     encoder, x = drawn(3)
     with torch.no_grad():
-        torch.testing.assert_close(encoder.encode(x, 8), eager(encoder, x, 8), rtol=1e-12, atol=1e-12)
-        assert not torch.allclose(encoder.encode(x, 8), encoder.encode(x))
+        torch.testing.assert_close(encoder.predict(x, 8), eager(encoder, x, 8), rtol=1e-12, atol=1e-12)
+        assert not torch.allclose(encoder.predict(x, 8), encoder.predict(x))
 
 
 def test_an_untrained_encoder_takes_proximal_gradient_steps_on_the_sparse_coding_energy() -> None:
@@ -74,11 +74,11 @@ def test_an_untrained_encoder_takes_proximal_gradient_steps_on_the_sparse_coding
     dictionary = draw_dictionary(examples, UNITS, generator)
     passes, total_step = 11, 1.25
     step = total_step / passes
-    encoder = Recurrent.from_dictionary(dictionary, passes=passes, total_step=total_step)
+    encoder = Recurrent(*drsae_matrices(dictionary, passes, total_step), passes=passes, total_step=total_step)
     x, z = examples[:BATCH], torch.zeros(BATCH, UNITS, dtype=torch.float64)
     for _ in range(passes):
         z = (z - step * (z @ dictionary.t() - x) @ dictionary - 1e-5).clamp_min(0)
-    torch.testing.assert_close(encoder.encode(x).detach(), z, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(encoder.predict(x).detach(), z, rtol=1e-12, atol=1e-12)
 
 
 def test_projection_bounds_the_rows_and_leaves_short_ones_alone() -> None:

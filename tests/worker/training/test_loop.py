@@ -165,7 +165,7 @@ def test_plans_that_cannot_work_say_why(make_plan: MakePlan, tmp_path: Path) -> 
     with pytest.raises(ValueError, match="validation data have none"):
         run(make_plan(validation=tmp_path / "unlabelled"))
     write_dataset(type(data)(np.zeros((4, 5, 5, 1), np.uint8)), tmp_path / "square")
-    with pytest.raises(ValueError, match=r"\(5, 5, 1\), the training images \(8, 6, 1\)"):
+    with pytest.raises(ValueError, match=r"\(5, 5, 1\), the training data inputs of \(8, 6, 1\)"):
         run(make_plan(validation=tmp_path / "square"))
 
 

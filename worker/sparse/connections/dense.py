@@ -1,8 +1,9 @@
 """Dense connection: every unit sees every input.
 
-    decode(z) = D z,   ‖d_j‖₂ ≤ max_norm
+    decode(z) = D z,   ‖d_j‖₂ ≤ max_norm, or ‖d_j‖₂ = max_norm
 
-Rolfe and LeCun, ICLR 2013, section 2. The columns are bounded, not fixed to unit length. Initialisation as in the
+Rolfe and LeCun, ICLR 2013, section 2, bound the columns; sparse coding fixes them (Kavukcuoglu, Ranzato and LeCun,
+2008), since a code could otherwise shrink for nothing. Initialisation as in the
 authors' code: uniform noise plus a quarter of a training input per column, then every column to norm 1; without the
 inputs some units never learn, with more of them many learn slowly.
 """
@@ -10,19 +11,20 @@ inputs some units never learn, with more of them many learn slowly.
 import torch
 from torch import Tensor, nn
 
-from worker.sparse.bounds import Rates, bound_norms_
+from worker.sparse.bounds import PerUnit, Rates, bound_norms_, fix_norms_
 
 TEMPLATE_SHARE = 0.25
 
 
 class Dense(nn.Module):
-    """`dictionary` (inputs, units): columns are units. `max_norm` bounds the L2 norm of each column."""
+    """`dictionary` (inputs, units): columns are units. Their L2 norms are at most `max_norm`, or it where `fixed`."""
 
-    def __init__(self, dictionary: Tensor, max_norm: float = 1.0) -> None:
+    def __init__(self, dictionary: Tensor, max_norm: float = 1.0, *, fixed: bool = False) -> None:
         super().__init__()
         # each column contiguous in memory: norms of columns, taken after every update, are then nine times as fast
         self.dictionary = nn.Parameter(dictionary.t().clone(memory_format=torch.contiguous_format).t())
         self.max_norm = max_norm
+        self.fixed = fixed
 
     def decode(self, code: Tensor) -> Tensor:
         """(batch, units) → (batch, inputs)"""
@@ -31,8 +33,19 @@ class Dense(nn.Module):
     def rates(self) -> Rates:
         return [(self.dictionary, 1.0)]
 
+    def per_unit(self) -> PerUnit:
+        return [(self.dictionary, 1)]
+
     def project(self) -> None:
-        bound_norms_(self.dictionary, 0, self.max_norm)
+        if self.fixed:
+            fix_norms_(self.dictionary, 0, self.max_norm)
+        else:
+            bound_norms_(self.dictionary, 0, self.max_norm)
+
+    @torch.no_grad()
+    def revive(self, units: Tensor, examples: Tensor) -> None:
+        """Give silent `units` (k,) the directions of `examples` (k, inputs) as their columns."""
+        self.dictionary[:, units] = self.max_norm * torch.nn.functional.normalize(examples, dim=1).t()
 
 
 def draw_dictionary(examples: Tensor, units: int, generator: torch.Generator) -> Tensor:

@@ -1,16 +1,31 @@
-"""L1 sparsity: weight · ‖z‖₁, the mean over the batch.
+"""L1 sparsity: weight · ‖z‖₁, the convex stand-in for counting active units.
 
-The convex stand-in for counting active units. Rolfe and LeCun, ICLR 2013, equation 2; their code divides out to
-weight 0.018 beside 1/2 ‖x − D z‖².
+Rolfe and LeCun, ICLR 2013, equation 2; their code divides out to weight 0.018 beside 1/2 ‖x − D z‖². Its proximal
+operator is the soft threshold sign(u) max(0, |u| − step · weight), one-sided where u ≥ 0.
 """
 
 from torch import Tensor
 
+from worker.sparse.sparsity.penalty import Penalty
 
-class L1:
+
+class L1(Penalty):
+    exact_prox = True
+
     def __init__(self, weight: float) -> None:
+        super().__init__()
         self.weight = weight
 
-    def penalty(self, code: Tensor) -> Tensor:
-        """(batch, units) → scalar"""
-        return self.weight * code.abs().sum() / len(code)
+    def energies(self, code: Tensor, x: Tensor | None = None) -> Tensor:
+        return self.weight * code.abs().sum(1)
+
+    def prox(self, v: Tensor, step: float) -> Tensor:
+        """argmin_z 1/2 ‖z − v‖² + step · weight · ‖z‖₁"""
+        threshold = step * self.weight
+        return v - v.clamp(-threshold, threshold)
+
+    def descend(self, u: Tensor, around: Tensor, lipschitz: float) -> Tensor:
+        return self.prox(u, 1 / lipschitz)
+
+    def dual_scale(self, v: Tensor) -> Tensor:
+        return (self.weight / v.abs().amax(1, keepdim=True).clamp_min(self.weight or 1e-300)).clamp_max(1)

@@ -1,0 +1,104 @@
+"""Whether data, a spec and a model go together; `InvalidConfig` with both sides named where they do not.
+
+A record of images of different sizes has no shape; `smallest` (least height, least width) and `channels` stand for it
+where the data set was stored with them.
+"""
+
+import math
+from typing import Any, TypeAlias
+
+from pinwheel.errors import InvalidConfig
+from pinwheel.specs import NoClassifier, Preprocessing, TrainSpec
+from pinwheel.specs.preprocessing import MOST_PATCH_BYTES, MOST_ZCA_INPUTS
+
+Record: TypeAlias = dict[str, Any]
+Shape: TypeAlias = tuple[int, int, int]
+
+
+def refused(pointer: str, code: str, detail: str) -> InvalidConfig:
+    return InvalidConfig(f"{pointer}: {detail}", errors=[{"pointer": pointer, "code": code, "detail": detail}])
+
+
+def smallest_image(dataset: Record) -> Shape | None:
+    """Least height, least width and the channels; None where the record does not know."""
+    images = dataset["images"]
+    if not images["variable_size"]:
+        height, width, channels = images["shape"]
+        return height, width, channels
+    if "smallest" not in images:
+        return None
+    return (*images["smallest"], images["channels"])
+
+
+def input_shape(preprocessing: Preprocessing, dataset: Record, pointer: str) -> Shape:
+    """(H, W, C) of one input of the model; one channel where the record does not know."""
+    try:
+        return preprocessing.input_shape(smallest_image(dataset) or (0, 0, 1))
+    except ValueError as error:
+        raise refused(pointer, "wrong_channels", str(error)) from None
+
+
+def check_data(spec: TrainSpec, dataset: Record, pointer: str) -> None:
+    """Whether this spec can be trained, or measured, on these images."""
+    check_sizes(spec.preprocessing, dataset, pointer)
+    if not isinstance(spec.model.classifier, NoClassifier) and dataset["labels"] is None:
+        detail = f'{dataset["id"]} has no labels, which classifier \'softmax\' needs; give labels or {{"kind": "none"}}'
+        raise refused(pointer, "no_labels", detail)
+
+
+def check_sizes(preprocessing: Preprocessing, dataset: Record, pointer: str) -> None:
+    size = preprocessing.patch_size
+    if size is None:
+        if dataset["images"]["variable_size"]:
+            detail = (
+                f"the images of {dataset['id']} have different sizes; a model of whole images needs images of one "
+                "size, one of patches (preprocessing.patch_size) does not"
+            )
+            raise refused(pointer, "variable_size", detail)
+        return
+    smallest = smallest_image(dataset)
+    if smallest is not None and size > min(smallest[:2]):
+        detail = f"patch_size is {size} and the smallest image of {dataset['id']} is {smallest[0]} × {smallest[1]}"
+        raise refused(pointer, "patch_too_large", detail)
+
+
+def check_amounts(preprocessing: Preprocessing, shape: Shape, images: int) -> None:
+    """Whether what the preprocessing keeps in memory is bounded."""
+    inputs = math.prod(shape)
+    if preprocessing.whiten == "zca" and inputs > MOST_ZCA_INPUTS:
+        detail = f"inputs of {inputs} values are too large for 'zca', which takes at most {MOST_ZCA_INPUTS}"
+        raise refused("#/preprocessing/whiten", "too_large", detail)
+    patches = preprocessing.inputs_from(images)
+    size = 4 * inputs * patches
+    if preprocessing.patch_size is not None and size > MOST_PATCH_BYTES:
+        detail = (
+            f"{patches} patches of {inputs} values take {size} bytes; at most {MOST_PATCH_BYTES} are kept: draw fewer "
+            "or smaller ones"
+        )
+        raise refused("#/preprocessing/patches_per_image", "too_large", detail)
+
+
+def check_alike(preprocessing: Preprocessing, dataset: Record, validation: Record) -> None:
+    """Whether both data sets give the same inputs, and the validation no class that is not trained."""
+    pointer = "#/validation/dataset"
+    known = smallest_image(dataset) and smallest_image(validation)
+    given, wanted = (input_shape(preprocessing, each, pointer) for each in (validation, dataset))
+    if known and given != wanted:
+        detail = f"its images give inputs of {list(given)}; the training data give {list(wanted)}"
+        raise refused(pointer, "wrong_shape", detail)
+    if dataset["labels"] and validation["labels"] and validation["labels"]["classes"] > dataset["labels"]["classes"]:
+        detail = f"it has {validation['labels']['classes']} classes, the training data {dataset['labels']['classes']}"
+        raise refused(pointer, "wrong_classes", detail)
+
+
+def check_encodable(model: Record, dataset: Record) -> None:
+    """Whether a model takes the images of a data set: its own size, or larger where it was trained on patches."""
+    preprocessing = Preprocessing.model_validate(model["spec"]["preprocessing"])
+    pointer, smallest = "#/dataset", smallest_image(dataset)
+    check_sizes(preprocessing, dataset, pointer)
+    if smallest is None or input_shape(preprocessing, dataset, pointer) == tuple(model["input_shape"]):
+        return
+    detail = (
+        f"its images are {list(smallest)}; the model {model['name']}@{model['version']} takes {model['input_shape']}"
+    )
+    raise refused(pointer, "wrong_shape", detail)

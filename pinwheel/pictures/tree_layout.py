@@ -1,0 +1,157 @@
+"""Trees of units on the plane: each root at the middle of its tree, each generation on a ring around it.
+
+A branch gets a sector as wide as its share of the tree's leaves. Rings are as far apart as the outermost allows. A ring
+with many units can be drawn in lanes, neighbours in turn, which makes it smaller. Several trees stand side by side.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pinwheel.pictures.unit_map import children_of
+
+Floats = NDArray[np.float64]
+# Least distance between middles of tiles in tile sides: along x or y on one ring; of rings and lanes, which is enough
+# along x or y in any direction.
+NEAR = 1.1
+APART = NEAR * math.sqrt(2)
+
+
+@dataclass(frozen=True)
+class Radial:
+    """One tree. `units` breadth first, `places` (units, 2) x and y from its middle; the radius has room for tiles."""
+
+    units: list[int]
+    places: Floats
+    radius: float
+
+
+@dataclass(frozen=True)
+class Forest:
+    """`places` (units, 2): x and y of each unit's middle on a plane of this size."""
+
+    places: Floats
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Ring:
+    """One generation: `places` (units, 2), and the radii of its innermost and outermost lane."""
+
+    places: Floats
+    inner: float
+    outer: float
+
+
+def forest(parent: NDArray[np.integer], tile: float, lanes: int, space: float) -> Forest:
+    """All trees of `parent` (units,) with tiles of side `tile`, at most `lanes` lanes a ring, `space` between trees."""
+    children = children_of(parent)
+    trees = [_radial(root, children, tile, lanes) for root in np.flatnonzero(parent < 0).tolist()]
+    side = math.sqrt(sum((2 * tree.radius + space) ** 2 for tree in trees))
+    widest = max(2 * tree.radius for tree in trees)
+    tried = [_side_by_side(trees, max(widest, share * side), space) for share in np.linspace(0.9, 1.8, 10)]
+    return min(tried, key=lambda found: max(found.width, found.height))
+
+
+def _side_by_side(trees: list[Radial], widest: float, space: float) -> Forest:
+    """The trees in rows that are at most `widest`."""
+    places = np.zeros((sum(len(tree.units) for tree in trees), 2))
+    width = top = 0.0
+    for row in _rows(trees, widest, space):
+        tallest, left = max(tree.radius for tree in row), 0.0
+        for tree in row:
+            places[tree.units] = tree.places + np.array([left + tree.radius, top + tallest])
+            left += 2 * tree.radius + space
+        top += 2 * tallest + space
+        width = max(width, left - space)
+    return Forest(places, width, top - space)
+
+
+def _rows(trees: list[Radial], widest: float, space: float) -> list[list[Radial]]:
+    rows: list[list[Radial]] = [[]]
+    used = 0.0
+    for tree in trees:
+        if rows[-1] and used + 2 * tree.radius > widest:
+            rows.append([])
+            used = 0.0
+        rows[-1].append(tree)
+        used += 2 * tree.radius + space
+    return rows
+
+
+def _radial(root: int, children: list[list[int]], tile: float, lanes: int) -> Radial:
+    generations = [[root]]
+    while below := [child for unit in generations[-1] for child in children[unit]]:
+        generations.append(below)
+    units = [unit for generation in generations for unit in generation]
+    angle = _angles(units, children)
+    rings = _rings([np.array([angle[unit] for unit in below]) for below in generations[1:]], tile, lanes)
+    places = np.concatenate([np.zeros((1, 2)), *(ring.places for ring in rings)])
+    return Radial(units, places, (rings[-1].outer if rings else 0.0) + 0.75 * tile)
+
+
+def _angles(units: list[int], children: list[list[int]]) -> dict[int, float]:
+    """The middle of each unit's sector, clockwise from the top. `units` breadth first."""
+    leaves = dict.fromkeys(units, 0)
+    for unit in reversed(units):
+        leaves[unit] = sum(leaves[child] for child in children[unit]) or 1
+    start = {units[0]: 0.0}
+    wide = 2 * math.pi / leaves[units[0]]
+    for unit in units:
+        angle = start[unit]
+        for child in children[unit]:
+            start[child] = angle
+            angle += wide * leaves[child]
+    return {unit: start[unit] + wide * leaves[unit] / 2 for unit in units}
+
+
+def _rings(generations: list[Floats], tile: float, lanes: int) -> list[Ring]:
+    """One ring for the angles of each generation: the smallest outermost one, the others evenly spaced inside."""
+    rings: list[Ring] = []
+    for angles in generations:
+        rings.append(_smallest(angles, (rings[-1].outer if rings else 0.0) + APART * tile, tile, lanes))
+    for depth in range(len(rings) - 2, -1, -1):
+        first = (rings[depth - 1].outer if depth else 0.0) + APART * tile
+        outside = rings[depth + 1].inner
+        even = outside * (depth + 1) / (depth + 2)
+        rings[depth] = _between(generations[depth], (first, even, outside - APART * tile), tile, rings[depth])
+    return rings
+
+
+def _smallest(angles: Floats, first: float, tile: float, lanes: int) -> Ring:
+    """Outside the radius `first`."""
+    return min((_ring(angles, count, first, tile) for count in range(1, lanes + 1)), key=lambda ring: ring.outer)
+
+
+def _between(angles: Floats, radii: tuple[float, float, float], tile: float, smallest: Ring) -> Ring:
+    """The ring of fewest lanes near the middle one of `radii`, between the others; else the smallest ring."""
+    low, wanted, high = radii
+    for lanes in range(1, len(angles) + 1):
+        half = (lanes - 1) / 2 * APART * tile
+        ring = _ring(angles, lanes, max(low, min(wanted - half, high - 2 * half)), tile)
+        if ring.outer <= high + 1e-6:
+            return ring
+        if high - low < 2 * half:
+            break
+    return smallest
+
+
+def _ring(angles: Floats, lanes: int, first: float, tile: float) -> Ring:
+    """On `lanes` circles, neighbours in turn, the innermost as near to the radius `first` as the tiles fit."""
+    lanes = min(lanes, len(angles))
+    inner = max(first, max(_least_radius(angles[lane::lanes], tile) for lane in range(lanes)))
+    radii = inner + APART * tile * (np.arange(len(angles)) % lanes)
+    places = np.stack([np.sin(angles), -np.cos(angles)], axis=1) * radii[:, None]
+    return Ring(places, inner, inner + APART * tile * (lanes - 1))
+
+
+def _least_radius(angles: Floats, tile: float) -> float:
+    """Of a circle on which tiles at these angles do not touch."""
+    if len(angles) < 2:
+        return 0.0
+    directions = np.stack([np.sin(angles), -np.cos(angles)], axis=1)
+    steps = np.abs(directions - np.roll(directions, -1, axis=0)).max(axis=1)
+    return NEAR * tile / float(steps.min())

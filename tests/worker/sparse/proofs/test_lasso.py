@@ -1,0 +1,156 @@
+"""Lasso codes, signed and not, of the energy that scikit-learn, SPAMS and a generic convex solver find."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from worker.sparse.solvers import Solution, solve
+from worker.sparse.sparsity import L1
+
+from .cases import INPUTS, UNITS, array, drawn, problem
+from .oracles import best_codes, energies, l1_norm
+from .peers import lasso_of_sklearn, lasso_of_spams
+
+WEIGHTS = [0.05, 0.4, 1.5]
+METHODS = ["fista", "ista", "coordinate-descent"]
+
+SIGNS = pytest.mark.parametrize("sign", ["signed", "nonnegative"])
+EVERY_METHOD = pytest.mark.parametrize("method", METHODS)
+
+
+def exactly(x: Tensor, dictionary: Tensor, weight: float, sign: str, method: str) -> Solution:
+    return solve(x, dictionary, L1(weight), sign=sign, method=method, max_iterations=10_000, tolerance=1e-6)
+
+
+@SIGNS
+@pytest.mark.parametrize("method", ["fista", "coordinate-descent"])
+@pytest.mark.parametrize(("inputs", "units"), [(INPUTS, UNITS), (20, 8), (6, 20)])
+def test_lasso_codes_reach_the_energy_of_scikit_learn_and_spams(
+    method: str, sign: str, inputs: int, units: int
+) -> None:
+    """More units than inputs, fewer, and more than twice as many: the forms with and without the Gram matrix."""
+    x, dictionary = problem(0, inputs=inputs, units=units)
+    for weight in WEIGHTS:
+        ours = exactly(x, dictionary, weight, sign, method).code
+        assert sign == "signed" or (ours >= 0).all()
+        reached = energies(l1_norm(units, weight), array(x), array(dictionary), array(ours))
+        for peer in (lasso_of_sklearn, lasso_of_spams):
+            theirs = peer(array(x), array(dictionary), weight, nonnegative=sign == "nonnegative")
+            least = energies(l1_norm(units, weight), array(x), array(dictionary), theirs)
+            np.testing.assert_allclose(reached, least, rtol=1e-5)
+
+
+@SIGNS
+@EVERY_METHOD
+def test_a_prediction_term_is_weighed_as_a_convex_solver_weighs_it(method: str, sign: str) -> None:
+    x, dictionary = problem(1)
+    near = drawn(2, len(x), UNITS)
+    for pull in (0.2, 3.0):
+        ours = solve(
+            x,
+            dictionary,
+            L1(0.4),
+            sign=sign,
+            method=method,
+            max_iterations=20_000,
+            tolerance=1e-9,
+            start=near,
+            prediction=near,
+            prediction_weight=pull,
+        )
+        fields: Any = {"prediction": array(near), "prediction_weight": pull, "nonnegative": sign == "nonnegative"}
+        theirs = best_codes(l1_norm(UNITS, 0.4), array(x), array(dictionary), **fields)
+        # the prediction term makes the minimum unique
+        np.testing.assert_allclose(array(ours.code), theirs, atol=1e-4, rtol=0)
+
+
+@SIGNS
+@EVERY_METHOD
+@pytest.mark.parametrize("iterations", [10, 20, 40, 47])
+def test_the_gap_bounds_what_the_code_is_above_the_least_energy(method: str, sign: str, iterations: int) -> None:
+    x, dictionary = problem(3, batch=6)
+    found = solve(x, dictionary, L1(0.4), sign=sign, method=method, max_iterations=iterations, tolerance=1e-12)
+    assert found.gap is not None
+    best = best_codes(l1_norm(UNITS, 0.4), array(x), array(dictionary), nonnegative=sign == "nonnegative")
+    ours, least = (
+        energies(l1_norm(UNITS, 0.4), array(x), array(dictionary), code) for code in (array(found.code), best)
+    )
+    assert (array(found.gap) >= ours - least - 1e-10).all()
+
+
+@SIGNS
+@EVERY_METHOD
+def test_the_gap_stops_the_iterations_within_the_tolerance(method: str, sign: str) -> None:
+    x, dictionary = problem(4, batch=5)
+    best = best_codes(l1_norm(UNITS, 0.4), array(x), array(dictionary), nonnegative=sign == "nonnegative")
+    least = energies(l1_norm(UNITS, 0.4), array(x), array(dictionary), best)
+    spent = []
+    for tolerance in (1e-1, 1e-3, 1e-6):
+        found = solve(x, dictionary, L1(0.4), sign=sign, method=method, max_iterations=10_000, tolerance=tolerance)
+        ours = energies(l1_norm(UNITS, 0.4), array(x), array(dictionary), array(found.code))
+        assert (ours <= least / (1 - tolerance) + 1e-10).all()
+        spent.append(found.iterations)
+    assert spent[0] < spent[-1] < 10_000
+    assert spent == sorted(spent)
+
+
+@SIGNS
+@pytest.mark.parametrize("method", ["ista", "coordinate-descent"])
+def test_the_energy_of_plain_descent_never_rises(method: str, sign: str) -> None:
+    """Proximal gradient steps of length 1/L, and exact minimisation over one unit at a time, are descent methods."""
+    for seed in range(5):
+        x, dictionary = problem(seed)
+        start = 3 * drawn(seed, len(x), UNITS)
+        for weight in WEIGHTS:
+            found = solve(
+                x,
+                dictionary,
+                L1(weight),
+                sign=sign,
+                method=method,
+                max_iterations=60,
+                tolerance=0,
+                start=start,
+                trace=True,
+            )
+            trace = torch.stack(found.energies)
+            assert len(trace) == 61
+            assert (trace[1:] <= trace[:-1] * (1 + 1e-13)).all()
+            assert (trace[-1] < trace[0]).all()
+
+
+@SIGNS
+def test_accelerated_steps_keep_the_bound_of_beck_and_teboulle(sign: str) -> None:
+    """E(z_k) − E(z*) ≤ 2 L ‖z_0 − z*‖² / (k + 1)²; SIAM J. Imaging Sci. 2(1), 2009, theorem 4.4.
+
+    The energy itself may rise in between. Starting again where a step turns back is not in the theorem: what is asked
+    here is that it does no harm.
+    """
+    for seed in range(5):
+        x, dictionary = problem(seed)
+        best = best_codes(l1_norm(UNITS, 0.1), array(x), array(dictionary), nonnegative=sign == "nonnegative")
+        least = energies(l1_norm(UNITS, 0.1), array(x), array(dictionary), best)
+        found = solve(x, dictionary, L1(0.1), sign=sign, max_iterations=200, tolerance=0, trace=True)
+        lipschitz = np.linalg.eigvalsh(array(dictionary.t() @ dictionary)).max()
+        above = np.stack([array(values) for values in found.energies[1:]]) - least
+        steps = np.arange(1, 201)[:, None]
+        bound = 2 * lipschitz * (best**2).sum(1) / (steps + 1) ** 2
+        assert (above <= bound + 1e-10).all()
+
+
+@SIGNS
+def test_acceleration_pays(sign: str) -> None:
+    x, dictionary = problem(6, inputs=20, units=30)
+    plain, fast = (exactly(x, dictionary, 0.1, sign, method).iterations for method in ("ista", "fista"))
+    assert fast < plain / 2
+
+
+def test_a_weight_above_every_correlation_gives_codes_of_zeros() -> None:
+    x, dictionary = problem(7)
+    weight = float((x @ dictionary).abs().max()) * 1.001
+    for method in METHODS:
+        assert not exactly(x, dictionary, weight, "signed", method).code.any()
+        assert exactly(x, dictionary, weight * 0.9, "signed", method).code.any()

@@ -1,0 +1,44 @@
+"""What is done to whole images, before patches are cut: pixels to numbers, color, local contrast normalisation."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from pinwheel.specs import Preprocessing
+from worker.data.lcn import Normalised, lcn
+from worker.data.reader import Dataset, Images
+
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+CHUNK_PIXELS = 2**20
+
+
+def pixels_of(images: Images) -> Tensor:
+    """(n, H, W, C) float32; uint8 becomes value / 255. Raises ValueError for numbers that are not finite."""
+    pixels = torch.tensor(images)
+    if pixels.dtype == torch.uint8:
+        return pixels.float() / 255
+    if not torch.isfinite(pixels).all():
+        raise ValueError("the images have pixels that are not finite numbers; NaN and infinity are not allowed")
+    return pixels
+
+
+def in_color(pixels: Tensor, spec: Preprocessing) -> Tensor:
+    """(n, H, W, C), of one channel with `gray`. Raises ValueError for channels that cannot be made gray."""
+    height, width, channels = pixels.shape[1:]
+    if spec.input_shape((height, width, channels))[2] == channels:
+        return pixels
+    red, green, blue = pixels.unbind(3)
+    return (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue)[..., None]
+
+
+def normalised(pixels: Tensor, spec: Preprocessing) -> Normalised:
+    """Images (n, H, W, C) in color and, with `lcn`, locally normalised."""
+    pixels = in_color(pixels, spec)
+    return lcn(pixels, spec.lcn_sigma) if spec.whiten == "lcn" else Normalised(pixels)
+
+
+def normalised_images(dataset: Dataset, rows: Tensor, spec: Preprocessing) -> Iterator[tuple[int, Tensor]]:
+    """Each of the images at `rows` with its row, (H, W, C), normalised."""
+    for picked, images in dataset.blocks(rows.numpy(), CHUNK_PIXELS):
+        yield from zip(picked, normalised(pixels_of(images), spec).pixels, strict=True)

@@ -1,0 +1,48 @@
+"""What every encoder is to the rest of the core: it finds a code for an input, given a connection and a sparsity."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from worker.sparse.bounds import PerUnit, Rates
+from worker.sparse.connections import Dense
+from worker.sparse.sparsity import Penalty
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """While training: the `code` (batch, units) that is decoded and, where an encoder learns from the codes that a
+    solver finds, its own `prediction` of them, which is what it answers later."""
+
+    code: Tensor
+    prediction: Tensor | None = None
+
+    @property
+    def answer(self) -> Tensor:
+        """What `encode` gives."""
+        return self.code if self.prediction is None else self.prediction
+
+
+class Encoder(nn.Module, ABC):
+    @abstractmethod
+    def encode(self, x: Tensor, connection: Dense, sparsity: Penalty, passes: int | None = None) -> Tensor:
+        """(batch, inputs) → codes (batch, units). `passes`: for encoders with passes, instead of the trained number."""
+
+    @abstractmethod
+    def infer(self, x: Tensor, seen: Tensor, connection: Dense, sparsity: Penalty) -> Inferred:
+        """Codes to learn from; the encoder itself sees `seen`, a version of `x` (batch, inputs) with inputs hidden."""
+
+    def rates(self) -> Rates:
+        """Parameters with their learning rates, relative to the base."""
+        return []
+
+    def per_unit(self) -> PerUnit:
+        """Parameters with the dimension that counts the units."""
+        return []
+
+    def project(self) -> None:
+        """Back into the constraints, after an update."""
+
+    def revive(self, units: Tensor, dictionary: Tensor) -> None:
+        """Let silent `units` begin anew from their new columns of `dictionary` (inputs, units)."""

@@ -1,0 +1,63 @@
+"""The exact encoder: the code of least energy, found by a solver; it has nothing to learn.
+
+    z* = argmin_z 1/2 ‖x − D z‖² + sparsity(z)
+
+Olshausen and Field, Nature 381, 1996. With the code at its minimum, the gradient of the energy with respect to D is
+that at fixed z*.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from worker.sparse.connections import Dense
+from worker.sparse.encoders.encoder import Encoder, Inferred
+from worker.sparse.solvers import Solution, bound_of, solve
+from worker.sparse.sparsity import Penalty
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a solver is run: `method`, `max_iterations`, `tolerance` as in `worker.sparse.solvers.solve`."""
+
+    sign: str = "signed"
+    method: str = "fista"
+    max_iterations: int = 100
+    tolerance: float = 1e-3
+
+    def solve(
+        self,
+        x: Tensor,
+        dictionary: Tensor,
+        sparsity: Penalty,
+        *,
+        start: Tensor | None = None,
+        prediction: Tensor | None = None,
+        weight: float = 0.0,
+    ) -> Solution:
+        fixed = dictionary.detach()
+        return solve(
+            x,
+            fixed,
+            sparsity,
+            sign=self.sign,
+            method=self.method,
+            max_iterations=self.max_iterations,
+            tolerance=self.tolerance,
+            start=start,
+            prediction=prediction,
+            prediction_weight=weight,
+            lipschitz=bound_of(fixed),
+        )
+
+
+class Exact(Encoder):
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def encode(self, x: Tensor, connection: Dense, sparsity: Penalty, passes: int | None = None) -> Tensor:
+        return self.settings.solve(x, connection.dictionary, sparsity).code
+
+    def infer(self, x: Tensor, seen: Tensor, connection: Dense, sparsity: Penalty) -> Inferred:
+        return Inferred(self.encode(seen, connection, sparsity))

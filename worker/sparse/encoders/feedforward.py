@@ -1,0 +1,88 @@
+"""One pass from input to code: z = g · act(E x + b).
+
+    relu    max(0, v)          the convolutional and group-sparse auto-encoders of the lecture
+    shrink  sign(v) max(0, |v| − θ), θ ≥ 0 learned in place of b
+    tanh    the predictor of PSD (Kavukcuoglu, Ranzato and LeCun, 2008, arXiv 1010.3467), F = G tanh(E x + b)
+    linear  the mean of a noisy code
+
+The gain g (units,) is learned where it is asked for, and 1 where it is not: a tanh cannot reach the amplitudes of a
+code otherwise.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from worker.sparse.bounds import PerUnit, Rates
+from worker.sparse.connections import Dense
+from worker.sparse.encoders.encoder import Encoder, Inferred
+from worker.sparse.sparsity import Penalty
+
+ACTIVATIONS = ("relu", "shrink", "tanh", "linear")
+FIRST_THRESHOLD = 1e-2
+# Share of the mean norm of the encoder's rows that a unit begins anew with.
+REVIVED_SHARE = 0.2
+
+
+class Feedforward(Encoder):
+    """`encoder` E (units, inputs), `bias` b or θ (units,), `gain` g (units,) or None."""
+
+    def __init__(
+        self, encoder: Tensor, bias: Tensor, gain: Tensor | None, *, activation: str, rate_multiplier: float = 1.0
+    ) -> None:
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation is {activation!r}; {', '.join(ACTIVATIONS)} are allowed")
+        self.encoder = nn.Parameter(encoder.clone(memory_format=torch.contiguous_format))
+        self.bias = nn.Parameter(bias.clone())
+        self.gain = None if gain is None else nn.Parameter(gain.clone())
+        self.activation = activation
+        self.rate_multiplier = rate_multiplier
+
+    @classmethod
+    def from_dictionary(
+        cls, dictionary: Tensor, *, activation: str, gain: bool, rate_multiplier: float = 1.0
+    ) -> "Feedforward":
+        """E = Dᵀ, smaller where units outnumber inputs: an overcomplete D Dᵀ x is that many times x."""
+        inputs, units = dictionary.shape
+        bias = dictionary.new_full((units,), FIRST_THRESHOLD if activation == "shrink" else 0.0)
+        first = dictionary.t() * min(1.0, inputs / units)
+        ones = dictionary.new_ones(units) if gain else None
+        return cls(first, bias, ones, activation=activation, rate_multiplier=rate_multiplier)
+
+    def encode(self, x: Tensor, connection: Dense, sparsity: Penalty, passes: int | None = None) -> Tensor:
+        return self.predict(x)
+
+    def predict(self, x: Tensor, passes: int | None = None) -> Tensor:
+        """(batch, inputs) → (batch, units)"""
+        if self.activation == "shrink":
+            value = x @ self.encoder.t()
+            code = value.sign() * (value.abs() - self.bias).relu()
+        else:
+            code = torch.addmm(self.bias, x, self.encoder.t())
+            if self.activation != "linear":
+                code = code.relu() if self.activation == "relu" else code.tanh()
+        return code if self.gain is None else code * self.gain
+
+    def infer(self, x: Tensor, seen: Tensor, connection: Dense, sparsity: Penalty) -> Inferred:
+        return Inferred(self.predict(seen))
+
+    def rates(self) -> Rates:
+        rates = [(self.encoder, self.rate_multiplier), (self.bias, self.rate_multiplier)]
+        return rates if self.gain is None else [*rates, (self.gain, self.rate_multiplier)]
+
+    def per_unit(self) -> PerUnit:
+        found: PerUnit = [(self.encoder, 0), (self.bias, 0)]
+        return found if self.gain is None else [*found, (self.gain, 0)]
+
+    def project(self) -> None:
+        if self.activation == "shrink":
+            with torch.no_grad():
+                self.bias.clamp_min_(0)
+
+    @torch.no_grad()
+    def revive(self, units: Tensor, dictionary: Tensor) -> None:
+        size = torch.linalg.vector_norm(self.encoder, dim=1).mean() * REVIVED_SHARE
+        self.encoder[units] = size * nn.functional.normalize(dictionary[:, units].t(), dim=1)
+        self.bias[units] = 0
+        if self.gain is not None:
+            self.gain[units] = self.gain.abs().mean()

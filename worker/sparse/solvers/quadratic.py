@@ -1,0 +1,65 @@
+"""The smooth part of the energy of a batch, in the cheaper of two forms.
+
+    1/2 ‖x − D z‖² + weight/2 ‖z − p‖²  =  c − z·b + 1/2 z·(DᵀD + weight I) z,     b = Dᵀx + weight p
+
+With fewer than twice as many units as inputs the Gram matrix DᵀD costs less per gradient than D and Dᵀ in turn.
+"""
+
+import torch
+from torch import Tensor
+
+# Power iterations of `bound_of`; what they may be short of the largest eigenvalue is added.
+ITERATIONS = 25
+MARGIN = 1.02
+
+
+class Quadratic:
+    """`x` (batch, inputs), `dictionary` (inputs, units), `prediction` (batch, units) or None."""
+
+    def __init__(self, x: Tensor, dictionary: Tensor, prediction: Tensor | None = None, weight: float = 0.0) -> None:
+        inputs, units = dictionary.shape
+        self.dictionary = dictionary
+        self.weight = weight if prediction is not None else 0.0
+        self.linear = x @ dictionary
+        self.constant = 0.5 * x.square().sum(1)
+        if prediction is not None:
+            self.linear = self.linear.add_(prediction, alpha=weight)
+            self.constant = self.constant + 0.5 * weight * prediction.square().sum(1)
+        self.gram = dictionary.t() @ dictionary if units < 2 * inputs else None
+
+    def times_gram(self, z: Tensor) -> Tensor:
+        """(DᵀD + weight I) z, (batch, units)"""
+        product = z @ self.gram if self.gram is not None else (z @ self.dictionary.t()) @ self.dictionary
+        return product.add_(z, alpha=self.weight) if self.weight else product
+
+    def gradient(self, z: Tensor) -> Tensor:
+        return self.times_gram(z).sub_(self.linear)
+
+    def step(self, z: Tensor, lipschitz: float) -> Tensor:
+        """z − gradient / lipschitz"""
+        return torch.add(z, self.gradient(z), alpha=-1 / lipschitz)
+
+    def values(self, z: Tensor) -> Tensor:
+        """(batch,)"""
+        return self.constant + (z * (0.5 * self.times_gram(z) - self.linear)).sum(1)
+
+    def full_gram(self) -> Tensor:
+        gram = self.dictionary.t() @ self.dictionary if self.gram is None else self.gram
+        return gram + self.weight * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+
+
+def largest_eigenvalue(dictionary: Tensor) -> float:
+    """λ_max(DᵀD), to rounding."""
+    return float(torch.linalg.matrix_norm(dictionary, 2)) ** 2
+
+
+def bound_of(dictionary: Tensor) -> float:
+    """About λ_max(DᵀD) and, but for crafted matrices, above it: for a step size while the dictionary still changes.
+
+    A function of the dictionary alone, so that a training that resumes takes the steps of one that never stopped.
+    """
+    vector = dictionary.abs().sum(1)  # of whatever sign, never orthogonal to everything
+    for _ in range(ITERATIONS):
+        vector = dictionary @ (dictionary.t() @ vector)
+        vector = vector / torch.linalg.vector_norm(vector).clamp_min(1e-30)
+    return max(1e-12, MARGIN * float((dictionary.t() @ vector).square().sum()))

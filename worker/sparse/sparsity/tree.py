@@ -1,0 +1,141 @@
+"""Tree-structured sparsity: weight · Σ_g ‖z_g‖, a group for every unit together with all its descendants.
+
+Jenatton, Mairal, Obozinski and Bach, JMLR 12, 2011. A unit is active only where its ancestors are. Two groups are
+nested or disjoint, so the proximal operator is the composition of those of the groups, every group after the groups
+that it contains (theorem 1 there); root first it is something else. For L2 norms it takes one pass up, with the norm
+of each group after its own shrinkage, and one pass down along the paths (algorithm 3).
+"""
+
+import torch
+from torch import Tensor
+
+from worker.sparse.sparsity.penalty import Penalty, root
+
+# Halvings of the interval in which the scale of a dual point lies; between them and the truth is a factor 1 + 2⁻²⁰.
+HALVINGS = 20
+
+
+class Tree(Penalty):
+    """`parent` (units,), −1 for roots; `norm` is `l2` or `linf`. Units that are not `kept` are cut: never active."""
+
+    exact_prox = True
+    parent: Tensor
+    kept: Tensor
+
+    def __init__(self, parent: Tensor, weight: float, norm: str = "l2", kept: Tensor | None = None) -> None:
+        super().__init__()
+        self.register_buffer("parent", parent, persistent=False)
+        self.register_buffer("kept", torch.ones(len(parent), dtype=torch.bool) if kept is None else kept)
+        self.levels = levels_of(parent)
+        self.members = [descendants(parent, level) for level in self.levels]
+        self.weight = weight
+        self.norm = norm
+
+    def energies(self, code: Tensor, x: Tensor | None = None) -> Tensor:
+        return self.weight * self.norms(code).sum(1)
+
+    def norms(self, code: Tensor) -> Tensor:
+        """‖z_g‖ of every unit's group (batch, units)"""
+        if self.norm == "l2":
+            return root(self._subtree_sums(code.square()))
+        magnitudes = code.abs()
+        found = torch.empty_like(magnitudes)
+        for level, members in zip(self.levels, self.members, strict=True):
+            found[:, level] = magnitudes[:, members.clamp_min(0)].where(members >= 0, 0).amax(2)
+        return found
+
+    def prox(self, v: Tensor, step: float) -> Tensor:
+        """argmin_z 1/2 ‖z − v‖² + step · energies(z)"""
+        v = v * self.kept
+        if self.norm == "l2":
+            return self._l2_prox(v, step * self.weight)
+        return self._linf_prox(v, step * self.weight)
+
+    def descend(self, u: Tensor, around: Tensor, lipschitz: float) -> Tensor:
+        return self.prox(u, 1 / lipschitz)
+
+    def dual_scale(self, v: Tensor) -> Tensor:
+        """The ball of the dual norm is what the proximal operator sends to zero: a search by halving, from below."""
+        low, high = v.new_zeros(len(v), 1), v.new_ones(len(v), 1)
+        inside = (self.prox(v, 1.0) == 0).all(1, keepdim=True)
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            zero = (self.prox(v * middle, 1.0) == 0).all(1, keepdim=True)
+            low, high = torch.where(zero, middle, low), torch.where(zero, high, middle)
+        return torch.where(inside, 1, low)
+
+    def prune(self, usage: Tensor, least: float) -> Tensor:
+        """Cut every unit whose `usage` (units,) is below `least`, with its branch; returns the units cut now."""
+        kept = self.kept & (usage.to(self.kept.device) >= least)
+        for level in self.levels[1:]:
+            kept[level] &= kept[self.parent[level]]
+        cut = (self.kept & ~kept).nonzero().reshape(-1)
+        self.kept.copy_(kept)
+        return cut
+
+    def _subtree_sums(self, values: Tensor) -> Tensor:
+        for level in reversed(self.levels[1:]):
+            values = values.index_add(1, self.parent[level], values[:, level])
+        return values
+
+    def _l2_prox(self, v: Tensor, threshold: float) -> Tensor:
+        rows = v.t().contiguous()  # a row for each unit: levels are then few and large pieces of memory
+        squares, shares = rows.square(), torch.empty_like(rows)
+        for number in range(len(self.levels) - 1, -1, -1):
+            level = self.levels[number]
+            norms = squares[level].sqrt_()
+            share = (1 - threshold / norms.clamp_min(torch.finfo(v.dtype).tiny)).clamp_min_(0)
+            shares[level] = share
+            if number > 0:
+                squares.index_add_(0, self.parent[level], norms.mul_(share).square_())
+        for level in self.levels[1:]:
+            shares[level] *= shares[self.parent[level]]
+        return rows.mul_(shares).t().contiguous()
+
+    def _linf_prox(self, v: Tensor, threshold: float) -> Tensor:
+        if threshold == 0:
+            return v
+        code = torch.cat([v, v.new_zeros(len(v), 1)], 1)  # the last column stands for members that are not there
+        for members in reversed(self.members):
+            group = code[:, members.clamp_min(0)].where(members >= 0, 0)
+            code[:, members] = group - onto_l1_ball(group, threshold)
+        return code[:, :-1].contiguous()
+
+
+def onto_l1_ball(v: Tensor, radius: float) -> Tensor:
+    """The nearest point with ‖·‖₁ ≤ radius along the last dimension (Duchi, Shalev-Shwartz, Singer, Chandra 2008)."""
+    magnitudes = v.abs()
+    descending = magnitudes.sort(-1, descending=True).values
+    sums = descending.cumsum(-1) - radius
+    counts = torch.arange(1, v.shape[-1] + 1, dtype=v.dtype, device=v.device)
+    active = (descending * counts > sums).sum(-1, keepdim=True).clamp_min(1)
+    threshold = (sums.gather(-1, active - 1) / active).clamp_min(0)
+    return v.sign() * (magnitudes - threshold).clamp_min(0)
+
+
+def levels_of(parent: Tensor) -> list[Tensor]:
+    """Units by depth, roots first. Raises ValueError where parents form a cycle."""
+    level = (parent < 0).nonzero().reshape(-1)
+    levels = []
+    while len(level):
+        levels.append(level)
+        level = torch.isin(parent, level).nonzero().reshape(-1)
+        if len(levels) > len(parent):
+            break
+    if sum(map(len, levels)) != len(parent):
+        raise ValueError("the parents form a cycle: not every unit descends from a root (parent −1)")
+    return levels
+
+
+def descendants(parent: Tensor, tops: Tensor) -> Tensor:
+    """(tops, most) every unit of each top's group, itself included, filled up with −1."""
+    groups = {int(top): [int(top)] for top in tops}
+    top_of = {int(top): int(top) for top in tops}
+    for level in levels_of(parent):
+        for unit in level.tolist():
+            above = top_of.get(int(parent[unit]))
+            if above is not None and unit not in top_of:
+                top_of[unit] = above
+                groups[above].append(unit)
+    most = max(map(len, groups.values()))
+    return torch.tensor([members + [-1] * (most - len(members)) for members in groups.values()])

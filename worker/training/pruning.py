@@ -1,0 +1,47 @@
+"""Cutting the branches of a tree that are hardly used: start larger than needed, see what it cost.
+
+LeCun's lecture 9.1 (not in the paper of Jenatton et al.). A unit is active only where its ancestors are, so a branch is
+used no more often than its top.
+"""
+
+from typing import Any
+
+import torch
+
+from pinwheel import specs
+from worker.data.inputs import Inputs
+from worker.data.random import permutation
+from worker.sparse.autoencoder import Autoencoder
+from worker.sparse.sparsity import Tree
+from worker.training.evaluate import evaluate
+
+USAGE_INPUTS = 10_000
+
+
+def prune_step(spec: specs.TrainSpec, total_steps: int) -> int | None:
+    """The number of finished steps after which branches are cut, or None."""
+    sparsity = spec.model.sparsity
+    if not isinstance(sparsity, specs.Tree) or sparsity.prune_below is None:
+        return None
+    return round(sparsity.prune_at * total_steps)
+
+
+def prune(
+    model: Autoencoder, spec: specs.TrainSpec, train: Inputs, evaluated: Inputs, indices: torch.Tensor
+) -> dict[str, Any]:
+    """Cut the branches used for less than `prune_below` of the training inputs; energies are those of `evaluated`."""
+    tree, sparsity = model.sparsity, spec.model.sparsity
+    assert isinstance(tree, Tree)
+    assert isinstance(sparsity, specs.Tree)
+    assert sparsity.prune_below is not None
+    drawn = permutation(len(train), spec.training.seed, "pruning")[:USAGE_INPUTS].to(train.device)
+    before = evaluate(model, evaluated, indices).values["loss"]
+    cut = tree.prune(evaluate(model, train, drawn).usage, sparsity.prune_below)
+    after = evaluate(model, evaluated, indices).values["loss"]
+    return {
+        "units_before": model.units,
+        "units_after": int(tree.kept.sum()),
+        "energy_before": before,
+        "energy_when_cut": after,
+        "cut": cut.tolist(),
+    }
