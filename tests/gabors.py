@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 
 def gabors(
@@ -26,7 +26,7 @@ def gabors(
     waves = np.cos(2 * np.pi * np.asarray(frequency)[:, None, None] * along_wave + phase)
     values = bell * (waves - (bell * waves).sum((1, 2), keepdims=True) / bell.sum((1, 2), keepdims=True))
     values /= np.linalg.norm(values, axis=(1, 2), keepdims=True)
-    return values[..., None].astype(np.float32)
+    return np.asarray(values[..., None], np.float32)
 
 
 def smooth_torus(height: int, width: int, low: float, high: float, seed: int = 0) -> NDArray[np.complex128]:

@@ -244,46 +244,53 @@ def _kind(value: Any) -> str:
     return kinds.get(type(value), "a number")
 
 
-def fit(inputs: Inputs, shape: tuple[int, int, int]) -> NDArray[Any]:
+def fit(inputs: Inputs, shape: tuple[int, int, int], larger: bool = False) -> NDArray[Any]:
     """The images as (N, H, W, C), uint8 or float32, for a model of this (H, W, C).
 
     A missing axis of channels is added, vectors of H·W·C values are folded, gray and RGB are turned into each other.
-    uint8 beside float32 becomes value / 255. Another size is refused: `InvalidDataset` names both shapes.
+    uint8 beside float32 becomes value / 255. Another size is refused, where `larger` a smaller one, and so are images
+    of several sizes: `InvalidDataset` names both shapes.
     """
     if inputs.stacked:
-        return _fit_stack(inputs.images[0], shape)
-    fitted = [_fit_one(image, shape, f"Image {number}") for number, image in enumerate(inputs.images)]
+        return _fit_stack(inputs.images[0], shape, larger)
+    fitted = [_fit_one(image, shape, larger, f"Image {number}") for number, image in enumerate(inputs.images)]
+    for number, image in enumerate(fitted):
+        if image.shape != fitted[0].shape:
+            raise InvalidDataset(
+                f"Image {number} has the shape {image.shape}, image 0 {fitted[0].shape}; the images of one request "
+                "have one size."
+            )
     if len({image.dtype for image in fitted}) > 1:
         fitted = [image / np.float32(255) if image.dtype == np.uint8 else image for image in fitted]
     return np.stack(fitted)
 
 
-def _fit_stack(array: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[Any]:
-    fitted = _fitted(array, shape) if array.ndim > 1 else None
+def _fit_stack(array: NDArray[Any], shape: tuple[int, int, int], larger: bool) -> NDArray[Any]:
+    fitted = _fitted(array, shape, larger) if array.ndim > 1 else None
     if fitted is None:
-        alone = _fitted(array[None], shape)
+        alone = _fitted(array[None], shape, larger)
         if alone is None:
-            raise _misfit("The array", array, shape)
+            raise _misfit("The array", array, shape, larger)
         return alone
     return fitted
 
 
-def _fit_one(image: NDArray[Any], shape: tuple[int, int, int], name: str) -> NDArray[Any]:
-    fitted = _fitted(image[None], shape)
+def _fit_one(image: NDArray[Any], shape: tuple[int, int, int], larger: bool, name: str) -> NDArray[Any]:
+    fitted = _fitted(image[None], shape, larger)
     if fitted is None:
-        raise _misfit(name, image, shape)
+        raise _misfit(name, image, shape, larger)
     one: NDArray[Any] = fitted[0]
     return one
 
 
-def _fitted(stack: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[Any] | None:
-    """`stack` (N, …) as (N, H, W, C), or None when its images do not have the model's size."""
-    height, width, channels = shape
-    if stack.shape[1:] == (height, width):
+def _fitted(stack: NDArray[Any], shape: tuple[int, int, int], larger: bool) -> NDArray[Any] | None:
+    """`stack` (N, …) as (N, H, W, C), or None when its images do not have a size that the model takes."""
+    channels = shape[2]
+    if stack.ndim == 3 and _takes(stack.shape[1:3], shape, larger):
         stack = stack[..., None]
     if stack.shape[1:] == (math.prod(shape),):
         return stack.reshape(len(stack), *shape)
-    if stack.shape[1:3] != (height, width) or stack.ndim != 4:
+    if stack.ndim != 4 or not _takes(stack.shape[1:3], shape, larger):
         return None
     if stack.shape[3] == channels:
         return stack
@@ -292,9 +299,16 @@ def _fitted(stack: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[Any] | 
     return None
 
 
-def _misfit(name: str, array: NDArray[Any], shape: tuple[int, int, int]) -> InvalidDataset:
+def _takes(size: tuple[int, ...], shape: tuple[int, int, int], larger: bool) -> bool:
+    if larger:
+        return size[0] >= shape[0] and size[1] >= shape[1]
+    return size == shape[:2]
+
+
+def _misfit(name: str, array: NDArray[Any], shape: tuple[int, int, int], larger: bool) -> InvalidDataset:
     height, width, channels = shape
+    more = " and larger" if larger else ""
     return InvalidDataset(
-        f"{name} has the shape {array.shape}; the model takes images of height {height}, width {width} and {channels} "
-        f"channels {shape}, or vectors of {math.prod(shape)} values."
+        f"{name} has the shape {array.shape}; the model takes images of height {height}, width {width}{more} and "
+        f"{channels} channels {shape}, or vectors of {math.prod(shape)} values."
     )

@@ -88,7 +88,7 @@ async def _asked(model: str, request: Request, services: Held) -> _Asked:
     limit = services.settings.max_encode_images
     if len(images) > limit:
         raise PayloadTooLarge(f"{len(images)} images in one request; {limit} are allowed. More are an encode job.")
-    size = 4 * len(images) * max(record["units"], math.prod(record["input_shape"]))
+    size = 4 * len(images) * max(record["units"], math.prod(images.shape[1:]))
     if size > MOST_ANSWER_BYTES:
         detail = f"{len(images)} images give {size} bytes; {MOST_ANSWER_BYTES} fit into one answer."
         raise PayloadTooLarge(f"{detail} Send fewer, or encode them as a job.")
@@ -101,11 +101,12 @@ Asked = Annotated[_Asked, Depends(_asked)]
 async def _images(request: Request, record: dict[str, Any], services: Services) -> NDArray[Any]:
     content_type = request.headers.get("content-type", "")
     shape = tuple(record["input_shape"])
+    larger = record["spec"]["preprocessing"]["patch_size"] is not None  # such images are cut into patches
     if content_type.split(";")[0].strip().lower() == "multipart/form-data":
         parts = await _parts(request)
-        return await run_in_threadpool(lambda: fit(decode_parts(parts, services.settings), shape))
+        return await run_in_threadpool(lambda: fit(decode_parts(parts, services.settings), shape, larger))
     body = await request.body()
-    return await run_in_threadpool(lambda: fit(decode_inputs(body, content_type, services.settings), shape))
+    return await run_in_threadpool(lambda: fit(decode_inputs(body, content_type, services.settings), shape, larger))
 
 
 async def _parts(request: Request) -> list[bytes]:

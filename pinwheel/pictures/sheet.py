@@ -30,7 +30,7 @@ BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 SCALE_COLORS = "cividis"  # dark blue to light yellow, the same to all eyes
 TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 17, 12.5, 10.5
 MARGIN, HEADER = 28, 72
-MAX_SHEET_PIXELS = 25_000_000  # 100 MB while it is drawn
+MAX_SHEET_PIXELS = 16_000_000  # some 300 MB while it is drawn
 
 STYLE: Any = {
     "axes.edgecolor": FAINT,
@@ -72,6 +72,7 @@ class Sheet:
         check_size(width, height)
         self.width, self.height = round(width), round(height)
         self.title = title
+        self.tiles: list[tuple[Pixels, int, int, int]] = []
         # 72 dots an inch: a point is a pixel.
         self.figure = Figure(figsize=(self.width / 72, self.height / 72), dpi=72, facecolor=PAPER)
         self.axes = self.figure.add_axes((0, 0, 1, 1))
@@ -80,14 +81,9 @@ class Sheet:
         self.text(MARGIN, MARGIN + 8, title, size=TITLE_SIZE, weight="bold")
         self.text(MARGIN, MARGIN + 29, subtitle, color=FAINT)
 
-    def tile(self, pixels: Pixels, left: float, top: float, scale: int = 1, order: float = 3) -> None:
+    def tile(self, pixels: Pixels, left: float, top: float, scale: int = 1) -> None:
         """`pixels` (height, width, 1 or 3), each `scale` pixels a side on the sheet, from that upper left corner on."""
-        height, width = pixels.shape[:2]
-        extent = (round(left), round(left) + width * scale, round(top) + height * scale, round(top))
-        shown = np.broadcast_to(pixels, (height, width, 3))
-        self.axes.imshow(shown, extent=extent, interpolation="none", aspect="auto", zorder=order)
-        # A picture moves the limits of the axes that it stands in.
-        self.axes.set(xlim=(0, self.width), ylim=(self.height, 0))
+        self.tiles.append((np.broadcast_to(pixels, (*pixels.shape[:2], 3)), round(left), round(top), scale))
 
     def text(self, x: float, y: float, text: str, size: float = TEXT_SIZE, color: str = INK, **more: Any) -> None:
         """One line, its left end and the middle of its height at the point unless `ha` or `va` say otherwise."""
@@ -133,6 +129,13 @@ class Sheet:
     def png(self, text: Mapping[str, str]) -> bytes:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+        # All tiles as one: thousands of small pictures would take a minute.
+        whole = np.zeros((self.height, self.width, 4), np.uint8)
+        for pixels, left, top, scale in self.tiles:
+            enlarged = pixels.repeat(scale, 0).repeat(scale, 1)
+            area = whole[top : top + len(enlarged), left : left + enlarged.shape[1]]
+            area[..., :3], area[..., 3] = enlarged, 255
+        self._show(whole, 0, 0, 1)
         canvas: Any = FigureCanvasAgg(self.figure)
         canvas.draw()
         return encode_png(np.asarray(canvas.buffer_rgba())[..., :3].copy(), text)
@@ -140,6 +143,8 @@ class Sheet:
     def svg(self) -> bytes:
         from matplotlib.backends.backend_svg import FigureCanvasSVG
 
+        for tile in self.tiles:
+            self._show(*tile)
         buffer = io.BytesIO()
         about = {"Title": self.title, "Creator": "Pinwheel", "Date": None}
         canvas: Any = FigureCanvasSVG(self.figure)
@@ -147,6 +152,13 @@ class Sheet:
         # The same size on the screen as the PNG: what it calls points are pixels here.
         head, rest = buffer.getvalue().split(b"viewBox", 1)
         return re.sub(rb'="([\d.]+)pt"', rb'="\1"', head) + b"viewBox" + rest
+
+    def _show(self, pixels: Pixels, left: int, top: int, scale: int) -> None:
+        height, width = pixels.shape[:2]
+        extent = (left, left + width * scale, top + height * scale, top)
+        self.axes.imshow(pixels, extent=extent, interpolation="none", aspect="auto", zorder=3)
+        # A picture moves the limits of the axes that it stands in.
+        self.axes.set(xlim=(0, self.width), ylim=(self.height, 0))
 
 
 def _few_ticks() -> "Locator":

@@ -5,18 +5,20 @@ Structured sparse coding via lateral inhibition, NIPS 2011): coarse filters at t
 """
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pinwheel.errors import InvalidRequest
 from pinwheel.pictures.sheet import BLUE, FAINT, HEADER, MARGIN, ORANGE, Sheet, check_size
 from pinwheel.pictures.tiles import Tiles, unit_tiles
-from pinwheel.pictures.tree_layout import Forest, forest
+from pinwheel.pictures.tree_layout import Forest, forest, grown, least_side
 from pinwheel.pictures.unit_map import depths
 
-LARGEST_TILE, MOST_LANES = 56, 6
+LARGEST_TILE, MOST_TILES, MOST_LANES = 56, 5000, 6
 REDUCED = (48, 36, 27, 20, 14)
 WANTED_SIDE, SPACE, TITLE = 1500, 24, 28
 CHART_WIDTH, CHART_SPACE, BAR_STEP = 260, 30, 26
@@ -76,13 +78,25 @@ def draw_tree(
 
 
 def _fitting(filters: NDArray[np.floating], parent: NDArray[np.integer]) -> tuple[Tiles, Forest]:
-    """The largest tiles, and with them the fewest lanes, that make the trees about as large as wanted."""
+    """The largest tiles, and with them the fewest lanes, that make the trees about as large as wanted.
+
+    Raises `InvalidRequest` where even the smallest do not fit.
+    """
+    if len(parent) > MOST_TILES:
+        raise InvalidRequest(f"The tree has {len(parent)} units; at most {MOST_TILES} are drawn. Ask for json.")
+    deepest = int(depths(parent).max())
+    trees = cache(lambda lanes: grown(parent, lanes))
     for longest in _sizes(max(filters.shape[1:3])):
         tiles = unit_tiles(filters, longest)
+        side = max(tiles.height, tiles.width)
         for lanes in range(1, MOST_LANES + 1):
-            drawn = forest(parent, max(tiles.height, tiles.width), lanes, SPACE)
+            if least_side(len(parent), deepest, side) > WANTED_SIDE:
+                break
+            drawn = forest(trees(lanes), side, SPACE)
             if max(drawn.width, drawn.height) <= WANTED_SIDE:
                 return tiles, drawn
+    check_size(least_side(len(parent), deepest, side), least_side(1, deepest, side))
+    drawn = forest(trees(MOST_LANES), side, SPACE)
     check_size(drawn.width, drawn.height)
     return tiles, drawn
 

@@ -21,7 +21,10 @@ APART = NEAR * math.sqrt(2)
 
 @dataclass(frozen=True)
 class Radial:
-    """One tree. `units` breadth first, `places` (units, 2) x and y from its middle; the radius has room for tiles."""
+    """One tree. `units` breadth first, `places` (units, 2) x and y from its middle; the radius has room for tiles.
+
+    Lengths are in sides of a tile.
+    """
 
     units: list[int]
     places: Floats
@@ -39,58 +42,69 @@ class Forest:
 
 @dataclass(frozen=True)
 class Ring:
-    """One generation: `places` (units, 2), and the radii of its innermost and outermost lane."""
+    """One generation, in sides of a tile: `places` (units, 2), and the radii of its innermost and outermost lane."""
 
     places: Floats
     inner: float
     outer: float
 
 
-def forest(parent: NDArray[np.integer], tile: float, lanes: int, space: float) -> Forest:
-    """All trees of `parent` (units,) with tiles of side `tile`, at most `lanes` lanes a ring, `space` between trees."""
+def grown(parent: NDArray[np.integer], lanes: int) -> list[Radial]:
+    """Each tree of `parent` (units,), with at most `lanes` lanes a ring; lengths in sides of a tile."""
     children = children_of(parent)
-    trees = [_radial(root, children, tile, lanes) for root in np.flatnonzero(parent < 0).tolist()]
-    side = math.sqrt(sum((2 * tree.radius + space) ** 2 for tree in trees))
-    widest = max(2 * tree.radius for tree in trees)
-    tried = [_side_by_side(trees, max(widest, share * side), space) for share in np.linspace(0.9, 1.8, 10)]
+    return [_radial(root, children, lanes) for root in np.flatnonzero(parent < 0).tolist()]
+
+
+def forest(trees: list[Radial], tile: float, space: float) -> Forest:
+    """All trees with tiles of side `tile`, in rows, `space` apart."""
+    diameters = [2 * tile * tree.radius for tree in trees]
+    side = math.sqrt(sum((diameter + space) ** 2 for diameter in diameters))
+    tried = [_side_by_side(trees, max(*diameters, share * side), tile, space) for share in np.linspace(0.9, 1.8, 10)]
     return min(tried, key=lambda found: max(found.width, found.height))
 
 
-def _side_by_side(trees: list[Radial], widest: float, space: float) -> Forest:
+def least_side(units: int, deepest: int, tile: float) -> float:
+    """No plane of trees with so many units, and one of that depth, is smaller: known without laying them out."""
+    return max(2 * deepest * APART * tile, math.sqrt(units) * tile)
+
+
+def _side_by_side(trees: list[Radial], widest: float, tile: float, space: float) -> Forest:
     """The trees in rows that are at most `widest`."""
     places = np.zeros((sum(len(tree.units) for tree in trees), 2))
     width = top = 0.0
-    for row in _rows(trees, widest, space):
-        tallest, left = max(tree.radius for tree in row), 0.0
+    for row in _rows(trees, widest, tile, space):
+        tallest, left = tile * max(tree.radius for tree in row), 0.0
         for tree in row:
-            places[tree.units] = tree.places + np.array([left + tree.radius, top + tallest])
-            left += 2 * tree.radius + space
+            middle = np.array([left + tile * tree.radius, top + tallest])
+            places[tree.units] = tile * tree.places + middle
+            left += 2 * tile * tree.radius + space
         top += 2 * tallest + space
         width = max(width, left - space)
     return Forest(places, width, top - space)
 
 
-def _rows(trees: list[Radial], widest: float, space: float) -> list[list[Radial]]:
+def _rows(trees: list[Radial], widest: float, tile: float, space: float) -> list[list[Radial]]:
     rows: list[list[Radial]] = [[]]
     used = 0.0
     for tree in trees:
-        if rows[-1] and used + 2 * tree.radius > widest:
+        diameter = 2 * tile * tree.radius
+        if rows[-1] and used + diameter > widest:
             rows.append([])
             used = 0.0
         rows[-1].append(tree)
-        used += 2 * tree.radius + space
+        used += diameter + space
     return rows
 
 
-def _radial(root: int, children: list[list[int]], tile: float, lanes: int) -> Radial:
+def _radial(root: int, children: list[list[int]], lanes: int) -> Radial:
     generations = [[root]]
     while below := [child for unit in generations[-1] for child in children[unit]]:
         generations.append(below)
     units = [unit for generation in generations for unit in generation]
     angle = _angles(units, children)
-    rings = _rings([np.array([angle[unit] for unit in below]) for below in generations[1:]], tile, lanes)
+    rings = _rings([np.array([angle[unit] for unit in below]) for below in generations[1:]], lanes)
     places = np.concatenate([np.zeros((1, 2)), *(ring.places for ring in rings)])
-    return Radial(units, places, (rings[-1].outer if rings else 0.0) + 0.75 * tile)
+    return Radial(units, places, (rings[-1].outer if rings else 0.0) + 0.75)
 
 
 def _angles(units: list[int], children: list[list[int]]) -> dict[int, float]:
@@ -108,30 +122,30 @@ def _angles(units: list[int], children: list[list[int]]) -> dict[int, float]:
     return {unit: start[unit] + wide * leaves[unit] / 2 for unit in units}
 
 
-def _rings(generations: list[Floats], tile: float, lanes: int) -> list[Ring]:
+def _rings(generations: list[Floats], lanes: int) -> list[Ring]:
     """One ring for the angles of each generation: the smallest outermost one, the others evenly spaced inside."""
     rings: list[Ring] = []
     for angles in generations:
-        rings.append(_smallest(angles, (rings[-1].outer if rings else 0.0) + APART * tile, tile, lanes))
+        rings.append(_smallest(angles, (rings[-1].outer if rings else 0.0) + APART, lanes))
     for depth in range(len(rings) - 2, -1, -1):
-        first = (rings[depth - 1].outer if depth else 0.0) + APART * tile
+        first = (rings[depth - 1].outer if depth else 0.0) + APART
         outside = rings[depth + 1].inner
         even = outside * (depth + 1) / (depth + 2)
-        rings[depth] = _between(generations[depth], (first, even, outside - APART * tile), tile, rings[depth])
+        rings[depth] = _between(generations[depth], (first, even, outside - APART), rings[depth])
     return rings
 
 
-def _smallest(angles: Floats, first: float, tile: float, lanes: int) -> Ring:
+def _smallest(angles: Floats, first: float, lanes: int) -> Ring:
     """Outside the radius `first`."""
-    return min((_ring(angles, count, first, tile) for count in range(1, lanes + 1)), key=lambda ring: ring.outer)
+    return min((_ring(angles, count, first) for count in range(1, lanes + 1)), key=lambda ring: ring.outer)
 
 
-def _between(angles: Floats, radii: tuple[float, float, float], tile: float, smallest: Ring) -> Ring:
+def _between(angles: Floats, radii: tuple[float, float, float], smallest: Ring) -> Ring:
     """The ring of fewest lanes near the middle one of `radii`, between the others; else the smallest ring."""
     low, wanted, high = radii
     for lanes in range(1, len(angles) + 1):
-        half = (lanes - 1) / 2 * APART * tile
-        ring = _ring(angles, lanes, max(low, min(wanted - half, high - 2 * half)), tile)
+        half = (lanes - 1) / 2 * APART
+        ring = _ring(angles, lanes, max(low, min(wanted - half, high - 2 * half)))
         if ring.outer <= high + 1e-6:
             return ring
         if high - low < 2 * half:
@@ -139,19 +153,19 @@ def _between(angles: Floats, radii: tuple[float, float, float], tile: float, sma
     return smallest
 
 
-def _ring(angles: Floats, lanes: int, first: float, tile: float) -> Ring:
+def _ring(angles: Floats, lanes: int, first: float) -> Ring:
     """On `lanes` circles, neighbours in turn, the innermost as near to the radius `first` as the tiles fit."""
     lanes = min(lanes, len(angles))
-    inner = max(first, max(_least_radius(angles[lane::lanes], tile) for lane in range(lanes)))
-    radii = inner + APART * tile * (np.arange(len(angles)) % lanes)
+    inner = max(first, max(_least_radius(angles[lane::lanes]) for lane in range(lanes)))
+    radii = inner + APART * (np.arange(len(angles)) % lanes)
     places = np.stack([np.sin(angles), -np.cos(angles)], axis=1) * radii[:, None]
-    return Ring(places, inner, inner + APART * tile * (lanes - 1))
+    return Ring(places, inner, inner + APART * (lanes - 1))
 
 
-def _least_radius(angles: Floats, tile: float) -> float:
+def _least_radius(angles: Floats) -> float:
     """Of a circle on which tiles at these angles do not touch."""
     if len(angles) < 2:
         return 0.0
     directions = np.stack([np.sin(angles), -np.cos(angles)], axis=1)
     steps = np.abs(directions - np.roll(directions, -1, axis=0)).max(axis=1)
-    return NEAR * tile / float(steps.min())
+    return NEAR / float(steps.min())

@@ -50,16 +50,12 @@ class UnitMap:
 
 def depths(parent: NDArray[np.integer]) -> NDArray[np.int64]:
     """(units,) Steps from each unit up to its root, 0 for a root, where `parent` (units,) is −1."""
-    depth = np.full(len(parent), -1, np.int64)
-    depth[parent < 0] = 0
-    level = 0
-    while (depth == level).any():
-        below = (depth < 0) & (parent >= 0)
-        depth[below & (depth[parent] == level)] = level + 1
-        level += 1
-    if (depth < 0).any():
+    depth = np.full(len(parent) + 1, -1, np.int64)  # the last entry is that of the parent −1
+    for unit in breadth_first(parent):
+        depth[unit] = depth[parent[unit]] + 1
+    if (depth[:-1] < 0).any():
         raise ValueError(f"unit {int(np.argmax(depth < 0))} leads to no root")
-    return depth
+    return depth[:-1]
 
 
 def breadth_first(parent: NDArray[np.integer]) -> list[int]:

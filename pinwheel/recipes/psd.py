@@ -21,7 +21,7 @@ PSD = Recipe(
         preprocessing=PHOTO_PATCHES,
         model=Model(
             connection=Dense(units=256, norm="fixed"),
-            encoder=PredictRefine(activation="tanh", weight=1.0, solver=Solver(max_iterations=30, tolerance=1e-2)),
+            encoder=PredictRefine(activation="shrink", weight=1.0, solver=Solver(max_iterations=30, tolerance=1e-2)),
             sparsity=L1(weight=1.0),
         ),
         training=Training(epochs=3, batch_size=200, learning_rate=5e-3, revive_after=20_000),

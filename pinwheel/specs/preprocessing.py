@@ -26,7 +26,7 @@ class Preprocessing(Spec):
         0.1,
         ge=0,
         le=100,
-        description="Patches are drawn again where their deviation is below this share of that of all pixels.",
+        description="Patches that deviate by no more than this share of what all pixels do are not drawn.",
     )
     scale: Literal["none", "unit-norm", "standard"] = Field(
         "unit-norm",

@@ -10,7 +10,7 @@ from worker.data.lcn import Normalised, lcn
 from worker.data.reader import Dataset, Images
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
-CHUNK_PIXELS = 2**20
+CHUNK_PIXELS = 2**18
 
 
 def pixels_of(images: Images) -> Tensor:
@@ -38,7 +38,7 @@ def normalised(pixels: Tensor, spec: Preprocessing) -> Normalised:
     return lcn(pixels, spec.lcn_sigma) if spec.whiten == "lcn" else Normalised(pixels)
 
 
-def normalised_images(dataset: Dataset, rows: Tensor, spec: Preprocessing) -> Iterator[tuple[int, Tensor]]:
-    """Each of the images at `rows` with its row, (H, W, C), normalised."""
+def normalised_blocks(dataset: Dataset, rows: Tensor, spec: Preprocessing) -> Iterator[tuple[list[int], Tensor]]:
+    """The images at `rows` with their rows, normalised: (n, H, W, C), some of one size at a time."""
     for picked, images in dataset.blocks(rows.numpy(), CHUNK_PIXELS):
-        yield from zip(picked, normalised(pixels_of(images), spec).pixels, strict=True)
+        yield picked, normalised(pixels_of(images), spec).pixels

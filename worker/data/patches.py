@@ -5,24 +5,21 @@ the image. For encoding a grid of windows covers the image; the last of a row or
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from pinwheel.specs import Preprocessing
 from pinwheel.specs.preprocessing import MOST_PATCH_BYTES
-from worker.data.images import normalised_images
+from worker.data.images import normalised_blocks
 from worker.data.random import generator_for
 from worker.data.reader import Dataset
 
 HELD_OUT_PATCHES = 10_000  # for the metrics, where `patches_per_image` is null
 ROUNDING = 1e-6  # share of the largest pixel below which a deviation is rounding
-
-Margin: TypeAlias = tuple[int, int, int, int]  # pixels above, to the right, below, to the left
-NO_MARGIN: Margin = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -43,17 +40,16 @@ def drawn_patches(dataset: Dataset, rows: Tensor, spec: Preprocessing, seed: int
     check_sizes(dataset, rows, size)
     inputs = size * size * spec.input_shape((size, size, dataset.channels))[2]
     check_bytes(count, inputs)
-    threshold = spec.flat_below * deviation_of_pixels(dataset, rows, spec) if spec.flat_below > 0 else -1.0
+    threshold = flatness(dataset, rows, spec)
     pixels, images = torch.empty(count, inputs), torch.empty(count, dtype=torch.int64)
     done = wanted = 0
     for turn in range(2):  # the second for what the last images of the first left
-        for number, (row, image) in enumerate(normalised_images(dataset, rows, spec)):
+        for number, (row, image, corners) in enumerate(windows_above(dataset, rows, spec, threshold)):
             wanted = count if turn else (number + 1) * count // len(rows)
-            windows = windows_above(image, size, threshold) if wanted > done else None
-            if windows is None or len(windows) == 0:
+            if wanted == done or len(corners) == 0:
                 continue
             generator = generator_for(seed, stream, turn * len(dataset) + row)
-            picked = windows[torch.randint(len(windows), (wanted - done,), generator=generator)]
+            picked = corners[torch.randint(len(corners), (wanted - done,), generator=generator)]
             pixels[done:wanted] = windows_at(image, size, picked)
             images[done:wanted] = row
             done = wanted
@@ -85,42 +81,49 @@ def check_bytes(count: int, inputs: int) -> None:
         )
 
 
-def deviation_of_pixels(dataset: Dataset, rows: Tensor, spec: Preprocessing) -> float:
-    """The standard deviation of all pixels of the images at `rows`, in color and locally normalised."""
+def flatness(dataset: Dataset, rows: Tensor, spec: Preprocessing) -> float:
+    """The deviation up to which a patch is flat: a share of that of all pixels at `rows`, normalised; −1 for none."""
+    if spec.flat_below == 0:
+        return -1.0
     count, total, squares = 0, 0.0, 0.0
-    for _, image in normalised_images(dataset, rows, spec):
-        values = image.double()
+    for _, images in normalised_blocks(dataset, rows, spec):
+        values = images.double()
         count += values.numel()
         total += float(values.sum())
         squares += float(values.square().sum())
-    return math.sqrt(max(0.0, squares / count - (total / count) ** 2))
+    return spec.flat_below * math.sqrt(max(0.0, squares / count - (total / count) ** 2))
 
 
-def windows_above(image: Tensor, size: int, threshold: float, margin: Margin = NO_MARGIN) -> Tensor:
-    """(k, 2) top and left of the windows of `image` (H, W, C) whose deviation is above `threshold`, in reading order.
+def windows_above(
+    dataset: Dataset, rows: Tensor, spec: Preprocessing, threshold: float
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Each of the images at `rows`: its row, itself, (H, W, C), and (k, 2) the corners of what may be drawn from it."""
+    assert spec.patch_size is not None
+    for picked, images in normalised_blocks(dataset, rows, spec):
+        for row, image, allowed in zip(picked, images, deviates(images, spec.patch_size, threshold), strict=True):
+            yield row, image, allowed.nonzero()
 
-    Only those are looked at that stay within the image when `margin` is laid around them.
+
+def deviates(images: Tensor, size: int, threshold: float) -> Tensor:
+    """(n, H − size + 1, W − size + 1) which windows of `images` (n, H, W, C) deviate by more than `threshold`.
+
+    Below zero it allows all of them.
     """
-    values = image.double()
+    values = images.double()
     # centred: the variance is a small difference of large numbers otherwise
-    values = values - values.mean()
-    area = size * size * image.shape[2]
-    mean = window_sums(values.sum(2), size) / area
-    deviation = (window_sums(values.square().sum(2), size) / area - mean.square()).clamp_min(0).sqrt()
-    top, right, bottom, left = margin
-    allowed = deviation > max(threshold, ROUNDING * float(values.abs().max())) if threshold >= 0 else deviation >= 0
-    allowed[:top] = False
-    allowed[max(0, len(allowed) - bottom) :] = False
-    allowed[:, :left] = False
-    allowed[:, max(0, allowed.shape[1] - right) :] = False
-    return allowed.nonzero()
+    values = values - values.mean((1, 2, 3), keepdim=True)
+    area = size * size * images.shape[3]
+    mean = window_sums(values.sum(3), size) / area
+    deviation = (window_sums(values.square().sum(3), size) / area - mean.square()).clamp_min(0).sqrt()
+    rounding = ROUNDING * values.abs().amax((1, 2, 3), keepdim=True)[..., 0]
+    return deviation > rounding.clamp_min(threshold) if threshold >= 0 else deviation >= 0
 
 
 def window_sums(values: Tensor, size: int) -> Tensor:
-    """(H − size + 1, W − size + 1) sums over all windows of `values` (H, W), from its cumulative sums."""
-    sums = torch.nn.functional.pad(values, (1, 0, 1, 0)).cumsum(0).cumsum(1)
-    below, above = sums[size:], sums[:-size]
-    return below[:, size:] - below[:, :-size] - above[:, size:] + above[:, :-size]
+    """(n, H − size + 1, W − size + 1) sums over all windows of `values` (n, H, W), from its cumulative sums."""
+    sums = torch.nn.functional.pad(values, (1, 0, 1, 0)).cumsum(1).cumsum(2)
+    below, above = sums[:, size:], sums[:, :-size]
+    return below[..., size:] - below[..., :-size] - above[..., size:] + above[..., :-size]
 
 
 def windows_at(image: Tensor, size: int, corners: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from worker.data.images import normalised_images
-from worker.data.patches import NO_MARGIN, Margin, deviation_of_pixels, windows_above, windows_at
+from worker.data.images import normalised_blocks
+from worker.data.patches import flatness, windows_above, windows_at
 from worker.data.preprocess import Preprocessor
 from worker.data.random import generator_for, permutation
 from worker.data.reader import Dataset
@@ -86,26 +86,26 @@ def surroundings(dataset: Dataset, rows: Tensor, preprocessor: Preprocessor, see
     most = max(2, min(INPUTS, MOST_BYTES // (4 * size)))
     picked = rows[permutation(len(rows), seed, "invariance")[:most]]
     if spec.patch_size is None:
-        return torch.stack([image for _, image in normalised_images(dataset, picked, spec)])
+        return torch.cat([images for _, images in normalised_blocks(dataset, picked, spec)])
     found: list[Tensor] = []
-    threshold = spec.flat_below * deviation_of_pixels(dataset, picked, spec) if spec.flat_below > 0 else -1.0
-    for number, (row, image) in enumerate(normalised_images(dataset, picked, spec)):
+    for number, (row, image, corners) in enumerate(
+        windows_above(dataset, picked, spec, flatness(dataset, picked, spec))
+    ):
         count = (number + 1) * most // len(picked) - number * most // len(picked)
-        corners = drawn_corners(image, width, threshold, count, generator_for(seed, "invariance", row))
+        drawn = drawn_corners(corners, image.shape, width, count, generator_for(seed, "invariance", row))
         padded = torch.nn.functional.pad(image, (0, 0, reach, reach, reach, reach))
-        found.append(windows_at(padded, width + 2 * reach, corners))
+        found.append(windows_at(padded, width + 2 * reach, drawn))
     return torch.cat(found).view(-1, height + 2 * reach, width + 2 * reach, channels)
 
 
-def drawn_corners(image: Tensor, size: int, threshold: float, count: int, generator: torch.Generator) -> Tensor:
-    """(count, 2) windows that are not flat, away from the border where there are such; (0, 2) where all are flat."""
+def drawn_corners(corners: Tensor, shape: tuple[int, ...], size: int, count: int, generator: torch.Generator) -> Tensor:
+    """(count, 2) of `corners` (k, 2), far enough from the borders of the image where there are such."""
     turned = turning_reach(size)
-    roomy: Margin = (turned, max(turned, size // 2), turned, turned)
-    for margin in (roomy, NO_MARGIN):
-        corners = windows_above(image, size, threshold, margin)
-        if len(corners):
-            return corners[torch.randint(len(corners), (count,), generator=generator)]
-    return corners
+    top, left = corners.unbind(1)
+    roomy = (top >= turned) & (left >= turned)
+    roomy &= (top + size + turned <= shape[0]) & (left + size + max(turned, size // 2) <= shape[1])
+    allowed = corners[roomy] if roomy.any() else corners
+    return allowed[torch.randint(max(1, len(allowed)), (count if len(allowed) else 0,), generator=generator)]
 
 
 def turning_reach(size: int) -> int:

@@ -9,7 +9,7 @@ import torch
 from pinwheel.specs import Preprocessing
 from pinwheel.specs.preprocessing import ALL_PATCHES
 from worker.data.inputs import Inputs
-from worker.data.patches import HELD_OUT_PATCHES, Grid, drawn_patches, windows_above
+from worker.data.patches import HELD_OUT_PATCHES, Grid, deviates, drawn_patches
 from worker.data.preprocess import Preprocessor
 from worker.data.reader import Dataset, VariedImages, from_arrays, of_images
 
@@ -150,14 +150,11 @@ def test_more_patches_than_memory_may_hold_are_refused_before_they_are_drawn() -
 
 
 def test_the_deviation_of_every_window_is_the_one_it_has() -> None:
-    image = torch.rand(11, 9, 3, generator=torch.Generator().manual_seed(0)) + 100
-    expected = image.unfold(0, 4, 1).unfold(1, 4, 1).flatten(2).double().std(2, correction=0)
-    middle = expected.flatten().sort().values[23:25]
-    threshold = float(middle.mean())
-    assert torch.equal(windows_above(image, 4, threshold), (expected > threshold).nonzero())
-    inner = windows_above(image, 4, -1.0, (1, 2, 3, 1))
-    assert inner.min(0).values.tolist() == [1, 1]
-    assert inner.max(0).values.tolist() == [11 - 4 - 3, 9 - 4 - 2]
+    images = torch.rand(2, 11, 9, 3, generator=torch.Generator().manual_seed(0)) + 100
+    expected = images.unfold(1, 4, 1).unfold(2, 4, 1).flatten(3).double().std(3, correction=0)
+    middle = expected.flatten().sort().values[47:49]
+    assert torch.equal(deviates(images, 4, float(middle.mean())), expected > middle.mean())
+    assert deviates(images, 4, -1.0).all()
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (8, 8), (9, 13), (5, 31), (4, 7)])

@@ -1,0 +1,82 @@
+"""Every kind of every part, small: what the table of promises is about."""
+
+from itertools import product
+from typing import Any
+
+from pydantic import ValidationError
+
+from pinwheel import specs
+
+UNITS, INPUTS_SHAPE, CLASSES = 16, (4, 3, 1), 3
+QUICK = specs.Solver(max_iterations=30, tolerance=1e-4)
+DESCENT = specs.Solver(method="coordinate-descent", max_iterations=6, tolerance=0)
+BRANCHING = specs.TreeShape(branching=[3, 4])
+ZEROS_AND_ONES = [[float(abs(i - j) in (3, UNITS - 3)) for j in range(UNITS)] for i in range(UNITS)]
+
+ENCODERS: dict[str, specs.Encoder] = {
+    "feedforward relu": specs.Feedforward(activation="relu"),
+    "feedforward shrink": specs.Feedforward(activation="shrink"),
+    "feedforward tanh without gain": specs.Feedforward(activation="tanh", gain=False),
+    "feedforward linear": specs.Feedforward(activation="linear", gain=False),
+    "recurrent drsae": specs.Recurrent(passes=4),
+    "recurrent ista, signed": specs.Recurrent(passes=3, sign="signed", start="ista", total_step=None),
+    "recurrent random": specs.Recurrent(passes=3, start="random"),
+    "recurrent on exact codes": specs.Recurrent(
+        passes=3, sign="signed", start="ista", total_step=None, target="exact-code", solver=QUICK
+    ),
+    "recurrent on exact codes, drsae": specs.Recurrent(passes=3, target="exact-code", solver=QUICK),
+    "exact": specs.Exact(solver=QUICK),
+    "exact, nonnegative": specs.Exact(sign="nonnegative", solver=QUICK),
+    "exact by coordinates": specs.Exact(solver=DESCENT),
+    "predict-refine tanh": specs.PredictRefine(activation="tanh", solver=QUICK),
+    "predict-refine shrink": specs.PredictRefine(activation="shrink", solver=QUICK),
+    "predict-refine relu without gain": specs.PredictRefine(activation="relu", gain=False, solver=QUICK),
+}
+
+SPARSITIES: dict[str, specs.Sparsity] = {
+    "l1": specs.L1(weight=0.02),
+    "disjoint pools": specs.Pools(weight=0.02, size=4),
+    "pools on a ring": specs.Pools(weight=0.02, layout="ring", size=4, stride=2, smoothing=1e-5),
+    "Gaussian pools on a torus": specs.Pools(
+        weight=0.02, layout="torus", size=3, stride=1, profile="gaussian", sigma=1.0, smoothing=1e-5
+    ),
+    "tree": specs.Tree(weight=0.005, shape=BRANCHING),
+    "tree of largest magnitudes": specs.Tree(weight=0.005, shape=BRANCHING, norm="linf"),
+    "inhibition on a ring": specs.Inhibition(weight=0.2, structure=specs.Ring(free_radius=1)),
+    "inhibition on a sheet": specs.Inhibition(
+        weight=0.2, structure=specs.Sheet(map=specs.Map(height=4, width=4), free_radius=1)
+    ),
+    "inhibition on a tree": specs.Inhibition(weight=0.2, structure=specs.Branches(shape=BRANCHING)),
+    "inhibition by a matrix": specs.Inhibition(weight=0.2, structure=specs.Matrix(values=ZEROS_AND_ONES)),
+    "learned inhibition": specs.Inhibition(
+        weight=0.2, structure=specs.Learned(rate=1.0, max_value=1.0, row_sum=4.0)
+    ),
+    "noise": specs.Noise(weight=0.001),
+}
+
+CLASSIFIERS: dict[str, specs.Classifier] = {"none": specs.NoClassifier(), "softmax": specs.Softmax()}
+
+
+def combined() -> dict[str, dict[str, Any]]:
+    """Every combination of the parts, valid or not, by a name."""
+    connection = specs.Dense(units=UNITS, norm="fixed")
+    return {
+        f"{encoder} · {sparsity} · {classifier}": {
+            "connection": connection.model_dump(),
+            "encoder": ENCODERS[encoder].model_dump(),
+            "sparsity": SPARSITIES[sparsity].model_dump(),
+            "classifier": CLASSIFIERS[classifier].model_dump(),
+        }
+        for encoder, sparsity, classifier in product(ENCODERS, SPARSITIES, CLASSIFIERS)
+    }
+
+
+def valid() -> dict[str, specs.Model]:
+    """The combinations that the spec accepts."""
+    found = {}
+    for name, parts in combined().items():
+        try:
+            found[name] = specs.Model.model_validate(parts)
+        except ValidationError:
+            continue
+    return found
