@@ -57,7 +57,9 @@ def recovered(seed: int, threads: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         write_dataset(from_arrays(x), here / "data")
-        plan = Plan(spec=TrainSpec.model_validate_json(json.dumps(spec)), dataset=here / "data", out=here, threads=threads)
+        plan = Plan(
+            spec=TrainSpec.model_validate_json(json.dumps(spec)), dataset=here / "data", out=here, threads=threads
+        )
         began = time.monotonic()
         last = train(plan, lambda _: None, lambda: None)
         seconds = time.monotonic() - began

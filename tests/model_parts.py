@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pinwheel import specs
 
 UNITS, INPUTS_SHAPE, CLASSES = 16, (4, 3, 1), 3
-QUICK = specs.Solver(max_iterations=30, tolerance=1e-4)
+QUICK = specs.Solver(max_iterations=20, tolerance=1e-4)
 DESCENT = specs.Solver(method="coordinate-descent", max_iterations=6, tolerance=0)
 BRANCHING = specs.TreeShape(branching=[3, 4])
 ZEROS_AND_ONES = [[float(abs(i - j) in (3, UNITS - 3)) for j in range(UNITS)] for i in range(UNITS)]
@@ -48,9 +48,7 @@ SPARSITIES: dict[str, specs.Sparsity] = {
     ),
     "inhibition on a tree": specs.Inhibition(weight=0.2, structure=specs.Branches(shape=BRANCHING)),
     "inhibition by a matrix": specs.Inhibition(weight=0.2, structure=specs.Matrix(values=ZEROS_AND_ONES)),
-    "learned inhibition": specs.Inhibition(
-        weight=0.2, structure=specs.Learned(rate=1.0, max_value=1.0, row_sum=4.0)
-    ),
+    "learned inhibition": specs.Inhibition(weight=0.2, structure=specs.Learned(rate=1.0, max_value=1.0, row_sum=4.0)),
     "noise": specs.Noise(weight=0.001),
 }
 
@@ -59,10 +57,12 @@ CLASSIFIERS: dict[str, specs.Classifier] = {"none": specs.NoClassifier(), "softm
 
 def combined() -> dict[str, dict[str, Any]]:
     """Every combination of the parts, valid or not, by a name."""
-    connection = specs.Dense(units=UNITS, norm="fixed")
     return {
         f"{encoder} · {sparsity} · {classifier}": {
-            "connection": connection.model_dump(),
+            # with labels by Adam, without them by second-order steps
+            "connection": specs.Dense(
+                units=UNITS, norm="fixed", update="adam" if classifier == "softmax" else "diagonal-hessian"
+            ).model_dump(),
             "encoder": ENCODERS[encoder].model_dump(),
             "sparsity": SPARSITIES[sparsity].model_dump(),
             "classifier": CLASSIFIERS[classifier].model_dump(),

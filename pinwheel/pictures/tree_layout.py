@@ -56,44 +56,41 @@ def grown(parent: NDArray[np.integer], lanes: int) -> list[Radial]:
 
 
 def forest(trees: list[Radial], tile: float, space: float) -> Forest:
-    """All trees with tiles of side `tile`, in rows, `space` apart."""
+    """All trees with tiles of side `tile`, in rows, `space` apart: as nearly square as rows can be."""
     diameters = [2 * tile * tree.radius for tree in trees]
     side = math.sqrt(sum((diameter + space) ** 2 for diameter in diameters))
-    tried = [_side_by_side(trees, max(*diameters, share * side), tile, space) for share in np.linspace(0.9, 1.8, 10)]
-    return min(tried, key=lambda found: max(found.width, found.height))
+    tried = [_rows(diameters, max(*diameters, share * side), space) for share in np.linspace(0.9, 1.8, 10)]
+    rows, width, height = min(tried, key=lambda found: max(found[1:]))
+    places = np.zeros((sum(len(tree.units) for tree in trees), 2))
+    top = 0.0
+    for row in rows:
+        tallest, left = max(diameters[index] for index in row), 0.0
+        for index in row:
+            middle = np.array([left + diameters[index] / 2, top + tallest / 2])
+            places[trees[index].units] = tile * trees[index].places + middle
+            left += diameters[index] + space
+        top += tallest + space
+    return Forest(places, width, height)
+
+
+def _rows(diameters: list[float], widest: float, space: float) -> tuple[list[list[int]], float, float]:
+    """Indices of the trees in rows that are at most `widest`; width and height of all rows."""
+    rows: list[list[int]] = [[]]
+    used = width = height = tallest = 0.0
+    for index, diameter in enumerate(diameters):
+        if rows[-1] and used + diameter > widest:
+            rows.append([])
+            height += tallest + space
+            used = tallest = 0.0
+        rows[-1].append(index)
+        width, tallest = max(width, used + diameter), max(tallest, diameter)
+        used += diameter + space
+    return rows, width, height + tallest
 
 
 def least_side(units: int, deepest: int, tile: float) -> float:
     """No plane of trees with so many units, and one of that depth, is smaller: known without laying them out."""
     return max(2 * deepest * APART * tile, math.sqrt(units) * tile)
-
-
-def _side_by_side(trees: list[Radial], widest: float, tile: float, space: float) -> Forest:
-    """The trees in rows that are at most `widest`."""
-    places = np.zeros((sum(len(tree.units) for tree in trees), 2))
-    width = top = 0.0
-    for row in _rows(trees, widest, tile, space):
-        tallest, left = tile * max(tree.radius for tree in row), 0.0
-        for tree in row:
-            middle = np.array([left + tile * tree.radius, top + tallest])
-            places[tree.units] = tile * tree.places + middle
-            left += 2 * tile * tree.radius + space
-        top += 2 * tallest + space
-        width = max(width, left - space)
-    return Forest(places, width, top - space)
-
-
-def _rows(trees: list[Radial], widest: float, tile: float, space: float) -> list[list[Radial]]:
-    rows: list[list[Radial]] = [[]]
-    used = 0.0
-    for tree in trees:
-        diameter = 2 * tile * tree.radius
-        if rows[-1] and used + diameter > widest:
-            rows.append([])
-            used = 0.0
-        rows[-1].append(tree)
-        used += diameter + space
-    return rows
 
 
 def _radial(root: int, children: list[list[int]], lanes: int) -> Radial:

@@ -111,4 +111,6 @@ def _draw_histogram(sheet: Sheet, values: NDArray[np.float64], floor: float, lef
         median = float(np.median(values[values > 0]))
         axes.axvline(median, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
         words = f"median of those in use {median:.2g}"
-        axes.text(median * 1.06, 0.96 * axes.get_ylim()[1], words, color=FAINT, fontsize=SMALL_SIZE)
+        aside, side = (1 / 1.06, "right") if median > math.sqrt(floor) else (1.06, "left")
+        height = 0.96 * axes.get_ylim()[1]
+        axes.text(median * aside, height, words, color=FAINT, fontsize=SMALL_SIZE, ha=side)

@@ -16,6 +16,14 @@ class Dense(Spec):
     norm: Literal["bounded", "fixed"] = Field(
         "bounded", description="`bounded` keeps each column's norm at or below `max_norm`; `fixed` keeps it there."
     )
+    update: Literal["adam", "diagonal-hessian"] = Field(
+        "adam",
+        description=(
+            "How the dictionary follows its gradient: with Adam, as everything else, or divided by each unit's mean "
+            "squared code, which keeps columns free of noise where all units are active at once."
+        ),
+    )
+    update_rate: float = Field(0.1, gt=0, le=1, description="Share of a `diagonal-hessian` step that is taken.")
 
 
 Connection = Dense

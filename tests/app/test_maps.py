@@ -32,6 +32,7 @@ INVARIANCE = {
     "shift": {"pixels_moved": [0, 1, 2], "pixels": [0.0, 0.6, 0.9], "code": [0.0, 0.5, 0.8], "pooled": [0.0, 0.2, 0.4]},
     "rotation": {"degrees": [0, 10, 20], "pixels": [0.0, 0.5, 0.8], "code": [0.0, 0.4, 0.7], "pooled": None},
 }
+DONE = {"step": 7, "total_steps": 7, "epoch": 1.0, "fraction": 1.0, "samples_per_second": None, "eta": None}
 SVG = "{http://www.w3.org/2000/svg}"
 Tensors = dict[str, np.ndarray]
 
@@ -45,7 +46,8 @@ class Shelf:
 
     def publish(self, name: str, tensors: Tensors, sparsity: dict[str, Any], **more: Any) -> None:
         job = f"job_{name}"
-        self.store.create(job, {"type": "train", "dataset": "ds_1", "max_attempts": 1, "spec": {}}, [])
+        given = {"type": "train", "dataset": "ds_1", "max_attempts": 1, "spec": {}, "progress": DONE}
+        self.store.create(job, given, [])
         claim = self.store.claim(job, "test")
         assert claim is not None
         version = self.store.reserve_version(claim, name)
@@ -58,7 +60,7 @@ class Shelf:
             save_file(tensors, bundle / "units.safetensors", metadata)
             write_json(bundle / "model.json", record)
             self.artifacts.adopt(bundle, self.artifacts.model(name, version))
-        self.store.end(claim, "succeed", model=Publication(name, version, record))
+        self.store.end(claim, "succeed", {"model": f"{name}@{version}"}, model=Publication(name, version, record))
 
 
 def torus_model(seed: int | None = None) -> Tensors:
@@ -350,6 +352,14 @@ def test_filters_as_svg_hold_the_same_pixels_as_the_png(server: httpx2.Client) -
     assert titles[0] == "Filters of tree"
     assert titles[1:3] == ["unit 0, used by 100.00% of inputs", "unit 1, used by 50.00% of inputs"]
     assert len(titles) == 72
+
+
+def test_the_dashboard_links_the_maps_of_each_model(server: httpx2.Client) -> None:
+    page = server.get("/", headers={"Accept": "text/html"}).text
+    for kind in ("topography", "usage", "invariance"):
+        assert f'<a href="/v1/models/smooth@1/maps/{kind}">{kind}</a>' in page
+    assert "/v1/models/plain@1/maps/topography" not in page
+    assert 'id="maps"' in server.get("/jobs/job_smooth", headers={"Accept": "text/html"}).text
 
 
 def test_routes_and_kinds_are_in_the_openapi_document(server: httpx2.Client) -> None:

@@ -109,12 +109,13 @@ class Autoencoder(nn.Module):
     def _cut(self, code: Tensor) -> Tensor:
         return code if self.kept is None else code * self.kept
 
-    def learn(self, energy: Energy) -> None:
-        """What is learned from a batch by other means than the gradient of the loss; called after each update."""
-        self.sparsity.learn(energy.decoded.detach())
+    def learn(self, energy: Energy, factor: float = 1.0) -> None:
+        """What is learned from a batch by other means than the optimiser, after its step; `factor` on every rate."""
+        self.connection.step(energy.decoded.detach(), factor)
+        self.sparsity.learn(energy.decoded.detach(), factor)
 
     def rates(self) -> Rates:
-        """Every parameter with its learning rate relative to the base."""
+        """Every parameter that the optimiser updates, with its learning rate relative to the base."""
         rates = self.connection.rates() + self.encoder.rates() + self.sparsity.rates()
         return rates if self.classifier is None else rates + self.classifier.rates()
 

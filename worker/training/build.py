@@ -45,7 +45,9 @@ def fresh_model(spec: specs.Model, examples: Tensor, classes: int | None, seed: 
 def model_from(spec: specs.Model, tensors: Tensors) -> Autoencoder:
     """The model made of these tensors. Raises KeyError where one is missing."""
     dictionary = tensors["layers.0.dictionary"]
-    connection = Dense(dictionary, spec.connection.max_norm, fixed=spec.connection.norm == "fixed")
+    fixed, rate = spec.connection.norm == "fixed", spec.connection.update_rate
+    rate_of_hessian = rate if spec.connection.update == "diagonal-hessian" else None
+    connection = Dense(dictionary, spec.connection.max_norm, fixed=fixed, update_rate=rate_of_hessian)
     classifier = None
     if isinstance(spec.classifier, specs.Softmax):
         classifier = Softmax(tensors["classifier"], weight=spec.classifier.weight, max_norm=spec.classifier.max_norm)

@@ -43,7 +43,7 @@ def save_checkpoint(
 ) -> None:
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
-        for key, value in optimizer.state[parameter].items():
+        for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"adam.{name}.{key}"] = value
     tensors |= {f"loop.{name}": value for name, value in carried.tensors.items()}
     metadata = {
@@ -85,7 +85,9 @@ def load_checkpoint(
         for name, value in carried.tensors.items():
             value.copy_(fitting(tensors, f"loop.{name}", value))
         for name, parameter in model.named_parameters():
-            optimizer.state[parameter] = adam_state(tensors, name, parameter)
+            state = adam_state(tensors, name, parameter)
+            if state:
+                optimizer.state[parameter] = state
     carried.notes = json.loads(metadata["notes"])
     return int(metadata["step"])
 

@@ -62,5 +62,7 @@ def code_gap(model: Autoencoder, encoder: PredictRefine, x: Tensor) -> float:
         tolerance=GAP_TOLERANCE,
         start=predicted,
     ).code
-    least = float(model.energies(x, exact).double().sum())
-    return float(model.energies(x, predicted).double().sum()) / least - 1 if least > 0 else 0.0
+    found = model.energies(x, predicted).double()
+    # a search that is stopped may end above a good prediction
+    least = float(torch.minimum(found, model.energies(x, exact).double()).sum())
+    return float(found.sum()) / least - 1 if least > 0 else 0.0

@@ -8,7 +8,9 @@ from torch import Tensor
 from pinwheel.specs import TrainSpec
 from worker.data.inputs import Inputs
 from worker.sparse.autoencoder import Autoencoder
+from worker.sparse.sparsity import Pools
 from worker.training.evaluate import Evaluation
+from worker.training.invariance import invariance
 from worker.training.prepare import Prepared
 from worker.training.publish import Findings
 
@@ -16,18 +18,19 @@ MOST_UNITS = 2048
 COACTIVATION_INPUTS = 5000
 
 
+@torch.inference_mode()
 def found(parts: Prepared, spec: TrainSpec, evaluation: Evaluation, step: int, notes: dict[str, Any]) -> Findings:
     """Measured on the inputs that the metrics are computed on."""
-    told: dict[str, Any] = {"pruning": notes.get("pruning"), "invariance": None}
-    if told["pruning"] is not None:
-        told["pruning"] = told["pruning"] | {"energy_after": evaluation.values["loss"]}
+    pruning = notes.get("pruning")
+    if pruning is not None:
+        pruning = pruning | {"energy_after": evaluation.values["loss"]}
     together = None
     if parts.model.units <= MOST_UNITS:
         together = coactivation(parts.model, parts.evaluated, parts.whole[:COACTIVATION_INPUTS])
+    told = {"pruning": pruning, "invariance": moved(parts, spec)}
     return Findings(evaluation, step, together, told)
 
 
-@torch.inference_mode()
 def coactivation(model: Autoencoder, inputs: Inputs, indices: Tensor) -> Tensor:
     """(units, units) the share of the inputs at `indices` that switch both units on"""
     counts = torch.zeros(model.units, model.units, device=inputs.device)
@@ -36,3 +39,18 @@ def coactivation(model: Autoencoder, inputs: Inputs, indices: Tensor) -> Tensor:
         active = model.sparsity.active(model.encode(x)).float()
         counts.addmm_(active.t(), active)
     return counts / len(indices)
+
+
+def moved(parts: Prepared, spec: TrainSpec) -> dict[str, Any] | None:
+    """How far codes, and their pools where there are any, move with the input."""
+    model, inputs, device = parts.model, parts.evaluated, parts.device
+
+    def encode(x: Tensor) -> Tensor:
+        return model.encode(x.to(device)).cpu()
+
+    def pool(code: Tensor) -> Tensor:
+        assert isinstance(model.sparsity, Pools)
+        return model.sparsity.pooled(code.to(device)).cpu()
+
+    pooled = pool if isinstance(model.sparsity, Pools) else None
+    return invariance(encode, pooled, inputs.dataset, inputs.image_rows, parts.preprocessor, spec.training.seed)

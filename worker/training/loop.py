@@ -102,16 +102,16 @@ class Loop:
         model, optimizer = self.parts.model, self.parts.optimizer
         phase = self.parts.schedule.phase(self.step)
         self._turn()
-        rate = self.spec.training.learning_rate * self.parts.schedule.rate(self.step)
+        factor = self.parts.schedule.rate(self.step)
         for group in optimizer.param_groups:
-            group["lr"] = rate * group["multiplier"]
+            group["lr"] = self.spec.training.learning_rate * factor * group["multiplier"]
         x, labels = self.parts.train.take(self.parts.sampler.indices(self.step))
         energy = self._energy(x, labels, phase)
         loss = energy.loss
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        model.learn(energy)
+        model.learn(energy, factor)
         model.project(phase)
         if self.revival is not None and phase != "encoder":
             self.revival.note(energy)

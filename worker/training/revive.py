@@ -55,6 +55,6 @@ class Revival:
 def forget(optimizer: torch.optim.Optimizer, model: Autoencoder, units: Tensor) -> None:
     """Clear the optimiser's averages of these units' entries."""
     for parameter, dimension in model.per_unit():
-        for key, value in optimizer.state[parameter].items():
+        for key, value in optimizer.state.get(parameter, {}).items():
             if key != "step":
                 value.index_fill_(dimension, units, 0)

@@ -23,7 +23,30 @@ async function refresh() {
     link.href = `/v1/models/${record.model}`;
     link.textContent = record.model;
     byId("model").replaceChildren(" · model ", link);
+    maps(record.model);
   }
+}
+
+// What the published model has besides its filters, once.
+let mapped;
+async function maps(model) {
+  if (mapped === model) return;
+  mapped = model;
+  const answer = await fetch(`/v1/models/${model}`);
+  if (!answer.ok) return;
+  const figures = Object.entries((await answer.json()).maps).map(([kind, address]) => {
+    const figure = document.createElement("figure");
+    const link = document.createElement("a");
+    const image = document.createElement("img");
+    const caption = document.createElement("figcaption");
+    link.href = address;
+    Object.assign(image, { src: address, alt: `${kind} of ${model}`, loading: "lazy" });
+    caption.textContent = kind;
+    link.append(image);
+    figure.append(link, caption);
+    return figure;
+  });
+  byId("maps").replaceChildren(...figures);
 }
 
 function draw(name, points) {

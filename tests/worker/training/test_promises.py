@@ -54,13 +54,13 @@ def losses(model: Autoencoder, spec: specs.Model, steps: int) -> Iterator[float]
     for step in range(steps):
         noise = torch.Generator().manual_seed(step)
         energy = model.energy(x, labels, noise=noise)
-        yield float(energy.loss)
-        optimizer.zero_grad(set_to_none=True)
+        yield float(energy.loss.detach())
+        model.zero_grad(set_to_none=True)
         energy.loss.backward()
         optimizer.step()
         model.learn(energy)
         model.project()
-    yield float(model.energy(x, labels, noise=torch.Generator().manual_seed(steps)).loss)
+    yield float(model.energy(x, labels, noise=torch.Generator().manual_seed(steps)).loss.detach())
 
 
 def test_codes_and_reconstructions_have_their_shapes(spec: specs.Model) -> None:
@@ -76,7 +76,7 @@ def test_codes_and_reconstructions_have_their_shapes(spec: specs.Model) -> None:
 def test_the_terms_sum_to_the_loss_and_none_is_negative(spec: specs.Model) -> None:
     energy = fresh(spec).energy(*data())
     torch.testing.assert_close(energy.loss, torch.stack(list(energy.terms.values())).sum())
-    assert all(float(term) >= 0 for term in energy.terms.values())
+    assert all(float(term.detach()) >= 0 for term in energy.terms.values())
 
 
 def test_what_an_encode_answers_is_what_is_trained(spec: specs.Model) -> None:
@@ -108,10 +108,11 @@ def test_every_parameter_has_one_rate_and_one_place_for_each_unit(spec: specs.Mo
     model = fresh(spec)
     rated = [parameter for parameter, _ in model.rates()]
     assert len(rated) == len(set(map(id, rated)))
-    assert set(map(id, rated)) == set(map(id, model.parameters()))
+    others = set(map(id, model.parameters())) - set(map(id, rated))
+    assert others == ({id(model.connection.dictionary)} if spec.connection.update == "diagonal-hessian" else set())
     for parameter, dimension in model.per_unit():
         assert parameter.shape[dimension] == UNITS
-    assert {id(parameter) for parameter, _ in model.per_unit()} == set(map(id, rated))
+    assert {id(parameter) for parameter, _ in model.per_unit()} == set(map(id, model.parameters()))
 
 
 def test_projecting_twice_is_projecting_once(spec: specs.Model) -> None:
@@ -127,7 +128,7 @@ def test_projecting_twice_is_projecting_once(spec: specs.Model) -> None:
 
 
 def test_a_few_steps_lower_the_loss(spec: specs.Model) -> None:
-    values = list(losses(fresh(spec), spec, 40))
+    values = list(losses(fresh(spec), spec, 25))
     if spec.sparsity.kind == "inhibition" and spec.sparsity.structure.kind == "learned":
         # its matrix climbs the same energy: the reconstruction is what is to fall
         assert all(np.isfinite(values))

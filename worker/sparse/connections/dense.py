@@ -12,26 +12,38 @@ import torch
 from torch import Tensor, nn
 
 from worker.sparse.bounds import PerUnit, Rates, bound_norms_, fix_norms_
+from worker.sparse.connections.hessian import DiagonalHessian
 
 TEMPLATE_SHARE = 0.25
 
 
 class Dense(nn.Module):
-    """`dictionary` (inputs, units): columns are units. Their L2 norms are at most `max_norm`, or it where `fixed`."""
+    """`dictionary` (inputs, units): columns are units. Their L2 norms are at most `max_norm`, or it where `fixed`.
 
-    def __init__(self, dictionary: Tensor, max_norm: float = 1.0, *, fixed: bool = False) -> None:
+    With `update_rate` the dictionary takes diagonal second-order steps instead of Adam's.
+    """
+
+    def __init__(
+        self, dictionary: Tensor, max_norm: float = 1.0, *, fixed: bool = False, update_rate: float | None = None
+    ) -> None:
         super().__init__()
         # each column contiguous in memory: norms of columns, taken after every update, are then nine times as fast
         self.dictionary = nn.Parameter(dictionary.t().clone(memory_format=torch.contiguous_format).t())
         self.max_norm = max_norm
         self.fixed = fixed
+        self.hessian = None if update_rate is None else DiagonalHessian(dictionary.shape[1], update_rate)
 
     def decode(self, code: Tensor) -> Tensor:
         """(batch, units) → (batch, inputs)"""
         return code @ self.dictionary.t()
 
     def rates(self) -> Rates:
-        return [(self.dictionary, 1.0)]
+        return [(self.dictionary, 1.0)] if self.hessian is None else []
+
+    def step(self, code: Tensor, factor: float) -> None:
+        """Where Adam does not update the dictionary: take the step that its gradient asks for, times `factor`."""
+        if self.hessian is not None and self.dictionary.grad is not None:
+            self.hessian.step(self.dictionary, code, factor)
 
     def per_unit(self) -> PerUnit:
         return [(self.dictionary, 1)]

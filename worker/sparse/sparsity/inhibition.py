@@ -48,11 +48,11 @@ class Inhibition(Penalty):
         return sign * (u.abs() - threshold).clamp_min_(0) / (1 + self.weight / lipschitz * rows)
 
     @torch.no_grad()
-    def learn(self, code: Tensor) -> None:
+    def learn(self, code: Tensor, factor: float = 1.0) -> None:
         if self.rate == 0:
             return
         magnitudes = code.abs()
-        self.matrix.addmm_(magnitudes.t(), magnitudes, alpha=self.rate / len(code))
+        self.matrix.addmm_(magnitudes.t(), magnitudes, alpha=factor * self.rate / len(code))
         constrain_(self.matrix, self.max_value, self.row_sum)
 
 

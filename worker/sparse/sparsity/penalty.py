@@ -54,8 +54,8 @@ class Penalty(nn.Module, ABC):
         """(batch, units) bool"""
         return code != 0
 
-    def learn(self, code: Tensor) -> None:
-        """Learn from a batch of codes what gradient descent on the energy does not."""
+    def learn(self, code: Tensor, factor: float) -> None:
+        """Learn from a batch of codes what gradient descent on the energy does not; `factor` on the rate."""
 
     def rates(self) -> Rates:
         return []

@@ -51,8 +51,7 @@ class Pools(Penalty):
         """(batch, units) → (batch, pools): Σ g z²"""
         if self.in_turn:
             return code.square().reshape(len(code), *self.members.shape).sum(2)
-        squares: Tensor = code.square() @ self.matrix.to(code.dtype).t()
-        return squares
+        return code.square().matmul(self.matrix.to(code.dtype).t())
 
     def pooled(self, code: Tensor) -> Tensor:
         """L2 pooling as an output: (batch, units) → (batch, pools)"""

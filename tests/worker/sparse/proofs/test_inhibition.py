@@ -155,7 +155,7 @@ def test_rows_end_below_their_sum_where_the_bound_forbids_it() -> None:
 def test_a_learned_matrix_grows_between_units_that_are_active_together() -> None:
     matrix = learned(1.0, 2.0).matrix
     others = matrix[4:, 4:][~torch.eye(UNITS - 4, dtype=torch.bool)]
-    assert matrix[0, 1] > 2 * others.mean()
+    assert matrix[0, 1] > 1.4 * others.mean()
     assert matrix[2, 3] < 0.2 * others.mean()
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from worker.sparse.solvers import solve
+from worker.sparse.solvers import bound_of, largest_eigenvalue, solve
 from worker.sparse.sparsity import L1, Penalty, Pools
 from worker.sparse.sparsity.pools import gaussian_profile, torus_pools
 
@@ -80,3 +80,13 @@ def test_accelerated_steps_keep_the_bound_of_beck_and_teboulle(name: str, sign: 
     above = np.stack([array(values) for values in found.energies[1:]]) - least
     steps = np.arange(1, 151)[:, None]
     assert (above <= 2 * lipschitz * (best**2).sum(1) / (steps + 1) ** 2 + 1e-9).all()
+
+
+@pytest.mark.parametrize(("inputs", "units"), [(8, 12), (20, 8), (100, 100), (100, 400)])
+def test_the_estimated_bound_is_not_below_the_largest_eigenvalue(inputs: int, units: int) -> None:
+    """Encoders take their steps from it, and only steps of length 1/L at most are sure to descend."""
+    for seed in range(40):
+        _, dictionary = problem(seed, inputs=inputs, units=units)
+        largest = np.linalg.eigvalsh(array(dictionary @ dictionary.t())).max()
+        assert largest * (1 - 1e-9) <= bound_of(dictionary) <= 1.1 * largest
+        assert largest_eigenvalue(dictionary) == pytest.approx(largest, rel=1e-9)
