@@ -8,6 +8,8 @@ from pinwheel.specs import Preprocessing, TrainSpec
 
 # What recipes for photographs have in common: whitened patches.
 PHOTO_PATCHES = Preprocessing(patch_size=12, scale="standard", whiten="zca", zca_epsilon=0.3)
+# ... or plain ones, in which a coarse feature outweighs a fine one: for systems that order their units by size.
+PLAIN_PATCHES = Preprocessing(patch_size=12, scale="standard")
 
 
 class Recipe(BaseModel):

@@ -38,9 +38,7 @@ class Pools(Spec):
     profile: Literal["flat", "gaussian"] = Field(
         "flat", description="All g are 1, or g falls from the middle of the pool as exp(−d² / 2σ²)."
     )
-    sigma: float | None = Field(
-        None, gt=0, le=1000, description="σ of the Gaussian profile in units; null: size / 4."
-    )
+    sigma: float | None = Field(None, gt=0, le=1000, description="σ of the Gaussian profile in units; null: size / 4.")
     map: Map | None = Field(None, description="Sides of the torus; null is a square.")
     smoothing: float = Field(
         1e-6, gt=0, le=1, description="Added under each square root where pools overlap or are differentiated."
@@ -80,9 +78,7 @@ class Tree(Spec):
     prune_below: float | None = Field(
         None, gt=0, le=1, description="Cut branches whose top unit is active for a smaller share of inputs; null: none."
     )
-    prune_at: float = Field(
-        0.7, gt=0, le=1, description="Share of the steps after which they are cut; 1: at the end."
-    )
+    prune_at: float = Field(0.7, gt=0, le=1, description="Share of the steps after which they are cut; 1: at the end.")
 
 
 class Ring(Spec):
@@ -90,9 +86,7 @@ class Ring(Spec):
 
     kind: Literal["ring"] = "ring"
     free_radius: int = Field(1, ge=0, le=65536, description="Neighbours up to this distance are not inhibited.")
-    radius: int | None = Field(
-        None, ge=1, le=65536, description="Nor are units beyond this distance; null: all are."
-    )
+    radius: int | None = Field(None, ge=1, le=65536, description="Nor are units beyond this distance; null: all are.")
 
     @model_validator(mode="after")
     def _inhibits(self) -> Self:
@@ -152,9 +146,9 @@ class Learned(Spec):
     """Learned by gradient ascent: S ← S + rate · mean |z||z|ᵀ, kept symmetric, within bounds, rows of one sum."""
 
     kind: Literal["learned"] = "learned"
-    rate: float = Field(0.01, gt=0, le=1000, description="Size of the ascent steps.")
+    rate: float = Field(0.2, gt=0, le=1000, description="Size of the ascent steps.")
     max_value: float = Field(1.0, gt=0, le=1000, description="Upper bound β of every entry.")
-    row_sum: float = Field(20.0, gt=0, le=1e6, description="Sum α of every row.")
+    row_sum: float = Field(16.0, gt=0, le=1e6, description="Sum α of every row.")
 
 
 Structure = Annotated[Ring | Sheet | Branches | Matrix | Learned, Field(discriminator="kind")]

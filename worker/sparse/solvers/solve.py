@@ -30,8 +30,8 @@ SWEEPS_PER_CHECK = 2
 
 @dataclass
 class Solution:
-    """`code` (batch, units); `gap` (batch,) bounds energy − least energy where it is known; `energies` with trace:
-    (batch,) before the first and after every iteration."""
+    """`code` (batch, units); `gap` (batch,) bounds energy − least energy, None where it was not measured of this code;
+    `energies` with trace: (batch,) before the first and after every iteration."""
 
     code: Tensor
     iterations: int
@@ -104,7 +104,8 @@ class _Search:
             self._note(code)
             if iteration % CHECK_EVERY == 0 and self._is_done(code):
                 break
-        return Solution(code, iteration, self.gap, self.energies)
+        measured = iteration % CHECK_EVERY == 0
+        return Solution(code, iteration, self.gap if measured else None, self.energies)
 
     def by_coordinates(self, code: Tensor, most: int) -> Solution:
         self._note(code)
@@ -115,7 +116,8 @@ class _Search:
             self._note(code)
             if iteration % SWEEPS_PER_CHECK == 0 and self._is_done(code):
                 break
-        return Solution(code, iteration, self.gap, self.energies)
+        measured = iteration % SWEEPS_PER_CHECK == 0
+        return Solution(code, iteration, self.gap if measured else None, self.energies)
 
     def _note(self, code: Tensor) -> None:
         if self.trace:

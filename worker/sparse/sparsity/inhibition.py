@@ -7,8 +7,9 @@ zero diagonal. The energy has many minima. As diag(S 1) − S is positive semide
 
 so that every step  z = sign(u) max(0, L |u| − w (S m₀ − r m₀)) / (L + w r)  lowers the energy or leaves it.
 
-A learned S climbs the energy that the codes descend: S ← S + rate · mean |z||z|ᵀ, then symmetric, within
-[0, max_value], rows of sum `row_sum`. S_ij grows until i and j are no longer active together.
+A learned S climbs the energy that the codes descend: S ← S + rate · mean |z||z|ᵀ, brought back to a symmetric
+matrix with a zero diagonal, entries in [0, max_value] and rows of sum `row_sum`. S_ij grows until i and j are no
+longer active together, and pairs that never were lose what others gain.
 """
 
 import torch
@@ -61,8 +62,10 @@ def constrain_(matrix: Tensor, max_value: float, row_sum: float) -> None:
     """Symmetric, zero diagonal, entries in [0, max_value], rows of sum `row_sum` (less where the bound forbids it)."""
     for _ in range(PASSES):
         matrix.copy_((matrix + matrix.t()) / 2).fill_diagonal_(0)
-        factor = (row_sum / matrix.sum(1).clamp_min(1e-12)).sqrt()
-        matrix.mul_(factor[:, None]).mul_(factor).clamp_(0, max_value)
+        missing, others = row_sum - matrix.sum(1), max(1, len(matrix) - 2)
+        # added to row i and to column i: together they bring every row to its sum
+        shift = missing / others - missing.sum() / (2 * (others + 1) * others)
+        matrix.add_(shift[:, None] + shift).fill_diagonal_(0).clamp_(0, max_value)
 
 
 def ring_inhibition(units: int, free_radius: int, radius: int | None) -> Tensor:

@@ -36,6 +36,8 @@ class Pools(Penalty):
         disjoint: bool = False,
     ) -> None:
         super().__init__()
+        if disjoint and profile is not None:
+            raise ValueError("disjoint pools are flat; a profile goes with pools that overlap")
         given = torch.ones(members.shape[1]) if profile is None else profile
         self.register_buffer("members", members, persistent=False)
         self.register_buffer("profile", given.expand(members.shape), persistent=False)

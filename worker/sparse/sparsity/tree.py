@@ -1,7 +1,7 @@
 """Tree-structured sparsity: weight · Σ_g ‖z_g‖, a group for every unit together with all its descendants.
 
-Jenatton, Mairal, Obozinski and Bach, JMLR 12, 2011. A unit is active only where its ancestors are. Two groups are
-nested or disjoint, so the proximal operator is the composition of those of the groups, every group after the groups
+Jenatton, Mairal, Obozinski and Bach, JMLR 12, 2011. A unit is active only where its ancestors are (where codes are not
+to be negative, an ancestor may be held at zero by that alone). Two groups are nested or disjoint, so the proximal operator is the composition of those of the groups, every group after the groups
 that it contains (theorem 1 there); root first it is something else. For L2 norms it takes one pass up, with the norm
 of each group after its own shrinkage, and one pass down along the paths (algorithm 3).
 """
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from worker.sparse.sparsity.penalty import Penalty, root
 
-# Halvings of the interval in which the scale of a dual point lies; between them and the truth is a factor 1 + 2⁻²⁰.
-HALVINGS = 20
+# Halvings of the interval [0, 1] in which the scale of a dual point lies: a gap is measured no finer than they are.
+HALVINGS = {torch.float32: 20, torch.float64: 50}
 
 
 class Tree(Penalty):
@@ -58,15 +58,18 @@ class Tree(Penalty):
         """The ball of the dual norm is what the proximal operator sends to zero: a search by halving, from below."""
         low, high = v.new_zeros(len(v), 1), v.new_ones(len(v), 1)
         inside = (self.prox(v, 1.0) == 0).all(1, keepdim=True)
-        for _ in range(HALVINGS):
+        for _ in range(HALVINGS[v.dtype]):
             middle = (low + high) / 2
             zero = (self.prox(v * middle, 1.0) == 0).all(1, keepdim=True)
             low, high = torch.where(zero, middle, low), torch.where(zero, high, middle)
         return torch.where(inside, 1, low)
 
     def prune(self, usage: Tensor, least: float) -> Tensor:
-        """Cut every unit whose `usage` (units,) is below `least`, with its branch; returns the units cut now."""
-        kept = self.kept & (usage.to(self.kept.device) >= least)
+        """Cut every branch with no unit whose `usage` (units,) reaches `least`; returns the units cut now."""
+        used = usage.to(self.kept.device).clone()
+        for level in reversed(self.levels[1:]):
+            used.scatter_reduce_(0, self.parent[level], used[level], "amax")
+        kept = self.kept & (used >= least)
         for level in self.levels[1:]:
             kept[level] &= kept[self.parent[level]]
         cut = (self.kept & ~kept).nonzero().reshape(-1)

@@ -82,6 +82,37 @@ def test_the_gap_bounds_what_the_code_is_above_the_least_energy(method: str, sig
 
 @SIGNS
 @EVERY_METHOD
+def test_energies_and_gap_count_the_prediction_term(method: str, sign: str) -> None:
+    x, dictionary = problem(8)
+    near = drawn(9, len(x), UNITS)
+    fields: Any = {"prediction": array(near), "prediction_weight": 0.7}
+    norm = l1_norm(UNITS, 0.4)
+    best = best_codes(norm, array(x), array(dictionary), nonnegative=sign == "nonnegative", **fields)
+    least = energies(norm, array(x), array(dictionary), best, **fields)
+    gaps = []
+    for iterations in (10, 60):
+        found = solve(
+            x,
+            dictionary,
+            L1(0.4),
+            sign=sign,
+            method=method,
+            max_iterations=iterations,
+            tolerance=1e-15,
+            prediction=near,
+            prediction_weight=0.7,
+            trace=True,
+        )
+        ours = energies(norm, array(x), array(dictionary), array(found.code), **fields)
+        np.testing.assert_allclose(array(found.energies[-1]), ours, rtol=1e-12)
+        assert found.gap is not None
+        assert (array(found.gap) >= ours - least - 1e-9).all()
+        gaps.append(float(found.gap.max()))
+    assert gaps[1] < 1e-3 * float(least.max())
+
+
+@SIGNS
+@EVERY_METHOD
 def test_the_gap_stops_the_iterations_within_the_tolerance(method: str, sign: str) -> None:
     x, dictionary = problem(4, batch=5)
     best = best_codes(l1_norm(UNITS, 0.4), array(x), array(dictionary), nonnegative=sign == "nonnegative")
