@@ -1,4 +1,4 @@
-"""Second-order steps on a dictionary, with the diagonal of its Hessian (LeCun, Bottou, Orr and Müller, 1998, section 9).
+"""Second-order steps on a dictionary, with the diagonal of its Hessian (LeCun, Bottou, Orr and Müller 1998, 9).
 
 The energy 1/2 ‖x − D z‖² is quadratic in D, and z_j² is its curvature along column j. With h a running mean of z_j²
 
@@ -18,7 +18,7 @@ POWER_ITERATIONS = 3
 
 
 class DiagonalHessian(nn.Module):
-    """`curvature` h (units,) and `direction` (units,), the eigenvector as far as it is known: both are carried along."""
+    """`curvature` h (units,) and `direction` (units,), the eigenvector as far as it is known; both are carried on."""
 
     curvature: Tensor
     direction: Tensor

@@ -30,7 +30,7 @@ SWEEPS_PER_CHECK = 2
 
 @dataclass
 class Solution:
-    """`code` (batch, units); `gap` (batch,) bounds energy − least energy, None where it was not measured of this code;
+    """`code` (batch, units); `gap` (batch,) bounds energy − least energy, None without a tolerance or an exact prox;
     `energies` with trace: (batch,) before the first and after every iteration."""
 
     code: Tensor
@@ -104,8 +104,9 @@ class _Search:
             self._note(code)
             if iteration % CHECK_EVERY == 0 and self._is_done(code):
                 break
-        measured = iteration % CHECK_EVERY == 0
-        return Solution(code, iteration, self.gap if measured else None, self.energies)
+        if iteration % CHECK_EVERY:
+            self._is_done(code)
+        return Solution(code, iteration, self.gap, self.energies)
 
     def by_coordinates(self, code: Tensor, most: int) -> Solution:
         self._note(code)
@@ -116,8 +117,9 @@ class _Search:
             self._note(code)
             if iteration % SWEEPS_PER_CHECK == 0 and self._is_done(code):
                 break
-        measured = iteration % SWEEPS_PER_CHECK == 0
-        return Solution(code, iteration, self.gap if measured else None, self.energies)
+        if iteration % SWEEPS_PER_CHECK:
+            self._is_done(code)
+        return Solution(code, iteration, self.gap, self.energies)
 
     def _note(self, code: Tensor) -> None:
         if self.trace:

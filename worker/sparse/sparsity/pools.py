@@ -52,8 +52,9 @@ class Pools(Penalty):
     def squares(self, code: Tensor) -> Tensor:
         """(batch, units) → (batch, pools): Σ g z²"""
         if self.in_turn:
-            return code.square().reshape(len(code), *self.members.shape).sum(2)
-        return code.square().matmul(self.matrix.to(code.dtype).t())
+            pools, size = self.members.shape
+            return code.square().reshape(len(code), pools, size).sum(2)
+        return torch.mm(code.square(), self.matrix.to(code.dtype).t())
 
     def pooled(self, code: Tensor) -> Tensor:
         """L2 pooling as an output: (batch, units) → (batch, pools)"""

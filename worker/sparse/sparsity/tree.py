@@ -1,9 +1,10 @@
 """Tree-structured sparsity: weight · Σ_g ‖z_g‖, a group for every unit together with all its descendants.
 
 Jenatton, Mairal, Obozinski and Bach, JMLR 12, 2011. A unit is active only where its ancestors are (where codes are not
-to be negative, an ancestor may be held at zero by that alone). Two groups are nested or disjoint, so the proximal operator is the composition of those of the groups, every group after the groups
-that it contains (theorem 1 there); root first it is something else. For L2 norms it takes one pass up, with the norm
-of each group after its own shrinkage, and one pass down along the paths (algorithm 3).
+to be negative, an ancestor may be held at zero by that alone). Two groups are nested or disjoint, so the proximal
+operator is the composition of those of the groups, every group after the groups that it contains (theorem 1 there);
+root first it is something else. For L2 norms it takes one pass up, with the norm of each group after its own
+shrinkage, and one pass down along the paths (algorithm 3).
 """
 
 import torch

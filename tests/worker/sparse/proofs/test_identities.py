@@ -196,7 +196,7 @@ def test_cut_branches_are_branches_that_were_never_there() -> None:
     x, dictionary = problem(84)
     part = Tree(torch.tensor(FOREST), 0.3)
     usage = torch.ones(UNITS)
-    usage[7] = 0.001
+    usage[[5, 6, 7, 8, 11]] = 0.001
     cut = part.prune(usage, 0.01)
     assert sorted(cut.tolist()) == [5, 6, 7, 8, 11]
     left = [unit for unit in range(UNITS) if unit not in cut.tolist()]
