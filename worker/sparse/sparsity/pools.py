@@ -9,6 +9,8 @@ matrix, touches it from above at y, and z = u L / (L + p). At the end a unit is 
 to the size of the smoothing: the units that survive are those outside every vanished pool.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -63,7 +65,7 @@ class Pools(Penalty):
     def energies(self, code: Tensor, x: Tensor | None = None) -> Tensor:
         if self.exact_prox:
             return self.weight * root(self.squares(code)).sum(1)
-        return self.weight * ((self.squares(code) + self.smoothing).sqrt() - self.smoothing**0.5).sum(1)
+        return self.weight * ((self.squares(code) + self.smoothing).sqrt() - math.sqrt(self.smoothing)).sum(1)
 
     def prox(self, v: Tensor, step: float) -> Tensor:
         """argmin_z 1/2 ‖z − v‖² + step · energies(z), for disjoint pools. Raises ValueError where they overlap."""
