@@ -33,5 +33,45 @@ def small_spec(**given: dict[str, Any]) -> TrainSpec:
         "training": {"epochs": 6, "batch_size": 32, "previews": 5, "unsupervised_fraction": 0.4, "learning_rate": 0.01},
         "resources": {"device": "cpu"},
     }
-    spec = merge(merge(find("drsae").spec.model_dump(mode="json"), small), given)
+    return spec_of("drsae", small, given)
+
+
+def spec_of(recipe: str, *given: dict[str, Any]) -> TrainSpec:
+    """The recipe's spec with each of `given` laid over it."""
+    spec = find(recipe).spec.model_dump(mode="json")
+    for over in given:
+        spec = merge(spec, over)
     return TrainSpec.model_validate_json(json.dumps(spec))
+
+
+BRANCHING = {"branching": [3, 4]}
+QUICK = {"max_iterations": 20, "tolerance": 1e-3}
+WHOLE_IMAGES = {
+    "preprocessing": {"patch_size": None, "whiten": "none", "scale": "unit-norm"},
+    "training": {"epochs": 6, "batch_size": 32, "previews": 5, "learning_rate": 0.01},
+    "resources": {"device": "cpu"},
+}
+
+# Every recipe, small enough for 300 stripes in a second.
+SMALL_RECIPES: dict[str, dict[str, Any]] = {
+    "drsae": {"connection": {"units": 16}, "encoder": {"passes": 4}},
+    "sparse-coding": {"connection": {"units": 16}, "sparsity": {"weight": 0.05}, "encoder": {"solver": QUICK}},
+    "psd": {"connection": {"units": 16}, "sparsity": {"weight": 0.05}, "encoder": {"solver": QUICK}},
+    "lista": {"connection": {"units": 16}, "sparsity": {"weight": 0.05}, "encoder": {"solver": QUICK}},
+    "group": {"connection": {"units": 16}, "sparsity": {"weight": 0.05}, "encoder": {"solver": QUICK}},
+    "topographic": {
+        "connection": {"units": 16},
+        "sparsity": {"weight": 0.02, "map": {"height": 4, "width": 4}, "size": 3},
+        "encoder": {"solver": QUICK},
+    },
+    "inhibition": {"connection": {"units": 16}, "sparsity": {"structure": {"shape": BRANCHING}}},
+    "inhibition-ring": {"connection": {"units": 16}},
+    "inhibition-sheet": {"connection": {"units": 16}, "sparsity": {"structure": {"map": {"height": 4, "width": 4}}}},
+    "inhibition-learned": {"connection": {"units": 16}, "sparsity": {"structure": {"row_sum": 4.0}}},
+    "tree": {"connection": {"units": 16}, "sparsity": {"weight": 0.01, "shape": BRANCHING}},
+    "noise": {"connection": {"units": 16}},
+}
+
+
+def small_recipe(name: str, **given: dict[str, Any]) -> TrainSpec:
+    return spec_of(name, WHOLE_IMAGES, {"model": SMALL_RECIPES[name]}, given)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from training_cases import MakePlan, small_spec, stripes
 
+from pinwheel.specs import TrainSpec
 from worker.data.store import write_dataset
 from worker.training.plan import Plan
 
@@ -22,10 +23,11 @@ def make_plan(tmp_path: Path) -> MakePlan:
     write_dataset(stripes(300), tmp_path / "data")
     made = 0
 
-    def make(spec: dict[str, Any] | None = None, **fields: Any) -> Plan:
+    def make(spec: dict[str, Any] | TrainSpec | None = None, **fields: Any) -> Plan:
         nonlocal made
         made += 1
         defaults = {"dataset": tmp_path / "data", "out": tmp_path / f"job{made}", "threads": 1}
-        return Plan(spec=small_spec(**(spec or {})), **{**defaults, **fields})
+        full = spec if isinstance(spec, TrainSpec) else small_spec(**(spec or {}))
+        return Plan(spec=full, **{**defaults, **fields})
 
     return make

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_cases import MakePlan
+from training_cases import MakePlan, small_recipe
 
 from worker.training.loop import train
 from worker.training.plan import Plan
@@ -47,6 +47,30 @@ def test_stopped_and_resumed_equals_uninterrupted(make_plan: MakePlan, steps: li
     messages: list[dict[str, Any]] = []
     train(plan, messages.append, lambda: None)
     assert messages[0]["step"] == steps[-1]
+    assert bundle(plan) == bundle(whole)
+
+
+CARRIED = {
+    "sparse-coding": {"training": {"revive_after": 40}, "model": {"sparsity": {"weight": 0.3}}},
+    "lista": {"training": {"dictionary_fraction": 0.5}},
+    "topographic": {"preprocessing": {"patch_size": 5, "patches_per_image": 1, "whiten": "zca"}},
+    "inhibition-learned": {},
+    "tree": {"model": {"sparsity": {"weight": 0.1, "prune_below": 0.4, "prune_at": 0.5}}},
+    "noise": {},
+}
+
+
+# 30 is the half: where the encoder of `lista` begins and the branches of `tree` are cut
+@pytest.mark.parametrize("steps", [[29, 31], [30]])
+@pytest.mark.parametrize("recipe", CARRIED)
+def test_whatever_a_recipe_carries_along_survives_a_resume(make_plan: MakePlan, recipe: str, steps: list[int]) -> None:
+    spec = small_recipe(recipe, **CARRIED[recipe])
+    whole = make_plan(spec)
+    assert train(whole, lambda _: None, lambda: None)["step"] == TOTAL
+    plan = make_plan(spec)
+    for step in steps:
+        plan = resumed(plan, stop_at(plan, step)["file"])
+    train(plan, lambda _: None, lambda: None)
     assert bundle(plan) == bundle(whole)
 
 

@@ -1,0 +1,224 @@
+"""Every recipe with its default spec through a real service: what it reaches, and the pictures of docs/models.md.
+
+    python benchmarks/recipes.py [--only NAME ...] [--with-drsae] [--pictures docs/pictures] [--page docs/models.md]
+
+Starts a service with one training worker, creates the built-in data sets and trains one recipe after the other, all
+over HTTP. Held out are the test digits, or a quarter of the photographs. Prints a table; `--pictures` writes each
+recipe's filters and the maps that prove it, `--page` the numbers into the recipe's section. `drsae` takes minutes and
+is left out where it is not asked for (30 epochs then, as in the demo).
+"""
+
+import argparse
+import json
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from pinwheel.client import Client, Job
+from pinwheel.recipes import RECIPES, Recipe
+from pinwheel.up import Service
+
+THREADS = {"OMP_NUM_THREADS": "2"}
+VALIDATION: dict[str, dict[str, Any]] = {"digits": {"dataset": "digits-test"}, "photos": {"split": 0.25}}
+SETTINGS: dict[str, dict[str, Any]] = {"drsae": {"training": {"epochs": 30}}}
+# Maps that show what a recipe is for.
+MAPS: dict[str, list[str]] = {
+    "sparse-coding": ["usage"],
+    "group": ["invariance"],
+    "topographic": ["topography", "invariance"],
+    "inhibition": ["tree", "inhibition"],
+    "inhibition-ring": ["inhibition"],
+    "inhibition-sheet": ["topography", "inhibition"],
+    "inhibition-learned": ["inhibition"],
+    "tree": ["tree"],
+    "noise": ["usage"],
+}
+COLUMNS = {
+    "seconds": "seconds",
+    "unexplained_variance": "unexplained variance",
+    "l0": "active units (l0)",
+    "active_fraction": "active fraction",
+    "dead_units": "dead units",
+    "code_gap": "code gap",
+    "classification_error": "classification error",
+}
+
+
+def trained(client: Client, recipe: Recipe) -> Job:
+    """The recipe's training, once it has ended well."""
+    for name in (recipe.dataset, f"{recipe.dataset}-test"):
+        if name != "photos-test":
+            client.create_dataset(builtin=name)
+    job = client.train(
+        recipe=recipe.name,
+        dataset=recipe.dataset,
+        validation=VALIDATION[recipe.dataset],
+        publish_as=recipe.name,
+        **SETTINGS.get(recipe.name, {}),
+    ).wait()
+    if job.status != "succeeded":
+        raise SystemExit(f"{recipe.name} {job.status}: {json.dumps(job.record['error'])}")
+    return job
+
+
+def numbers(job: Job) -> dict[str, float | None]:
+    """What COLUMNS lists; None where it does not exist for this recipe."""
+    begun, ended = (datetime.fromisoformat(job.record[name]) for name in ("started_at", "finished_at"))
+    measured = {name: job.record["metrics"].get(name) for name in COLUMNS}
+    return measured | {"seconds": (ended - begun).total_seconds()}
+
+
+def maps(http: httpx2.Client, model: str, kinds: list[str], format: str) -> dict[str, httpx2.Response]:
+    """One answer for each kind of map."""
+    found = {kind: http.get(f"/v1/models/{model}/maps/{kind}", params={"format": format}) for kind in kinds}
+    for answer in found.values():
+        answer.raise_for_status()
+    return found
+
+
+def save(client: Client, http: httpx2.Client, job: Job, recipe: Recipe, folder: Path) -> None:
+    """The filters, most used first where nothing orders the units, and the maps."""
+    model = client.model(str(job.model))
+    order = "usage" if model.record["spec"]["model"]["sparsity"]["kind"] in ("l1", "noise") else "index"
+    pictures = {"filters": model.filters("png", order=order)}
+    pictures |= {
+        kind: answer.content for kind, answer in maps(http, model.id, MAPS.get(recipe.name, []), "png").items()
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, picture in pictures.items():
+        (folder / f"{recipe.name}-{kind}.png").write_bytes(picture)
+        print(f"  {recipe.name}-{kind}.png: {len(picture) / 1000:.0f} kB", flush=True)
+
+
+def shown(value: float | None, name: str) -> str:
+    if value is None:
+        return ""
+    if name == "classification_error":
+        return f"{value:.2%}"
+    return f"{value:.0f}" if name in ("seconds", "dead_units") else f"{value:.3g}"
+
+
+def row(recipe: str, measured: dict[str, float | None]) -> str:
+    return f"| `{recipe}` | " + " | ".join(shown(measured[name], name) for name in COLUMNS) + " |"
+
+
+def told(recipe: Recipe, measured: dict[str, float | None], found: dict[str, dict[str, Any]]) -> str:
+    """What a run reached, in words: the numbers of the training and of the maps."""
+    units = recipe.spec.model.connection.units
+    l0, unexplained, dead = (measured[name] for name in ("l0", "unexplained_variance", "dead_units"))
+    parts = [f"unexplained variance {unexplained:.3f}", f"{l0:.1f} of {units} units active", f"{dead:.0f} dead units"]
+    if (gap := measured["code_gap"]) is not None:
+        parts.append(f"code gap {gap:.3f}")
+    if (error := measured["classification_error"]) is not None:
+        parts.append(f"classification error {error:.2%}")
+    lines = [f"* After {measured['seconds']:.0f} s: " + ", ".join(parts) + "."]
+    lines += [f"* {line}" for kind, values in found.items() for line in TOLD[kind](values)]
+    return "\n".join(lines)
+
+
+def of_topography(values: dict[str, Any]) -> list[str]:
+    angles = [values[f"{pairs}_orientation_difference_deg"] for pairs in ("neighbour", "random_pairs")]
+    octaves = [values[f"{pairs}_frequency_difference_octaves"] for pairs in ("neighbour", "random_pairs")]
+    return [
+        f"Preferred orientations differ by {angles[0]:.1f}° between neighbours on the map, by {angles[1]:.1f}° between "
+        f"all pairs; preferred frequencies by {octaves[0]:.2f} and {octaves[1]:.2f} octaves. "
+        f"{values['oriented_units']} units have an orientation."
+    ]
+
+
+def of_inhibition(values: dict[str, Any]) -> list[str]:
+    active, rows = values["coactivation"], values["row_sum"]
+    lines = []
+    if active["free"] is not None:
+        lines.append(
+            f"The {values['inhibited_pairs']} pairs with inhibition are active together for {active['inhibited']:.2%} "
+            f"of the inputs, the {values['free_pairs']} without for {active['free']:.2%}: ratio {active['ratio']:.2f}."
+        )
+    if active["correlation"] is not None:
+        lines.append(f"Over all pairs inhibition and co-activation correlate by {active['correlation']:.2f}.")
+    symmetric = "symmetric" if values["symmetric"] else "not symmetric"
+    lines.append(
+        f"The matrix is {symmetric}, entries lie between {values['min']:.2g} and {values['max']:.2g}, row sums between "
+        f"{rows['min']:.4g} and {rows['max']:.4g}."
+    )
+    return lines
+
+
+def of_tree(values: dict[str, Any]) -> list[str]:
+    usage = ", ".join(f"{level['usage']:.1%} ({level['units']})" for level in values["by_depth"])
+    falls = "It falls with depth" if values["falls"] else "It does not fall everywhere with depth"
+    return [f"Mean usage by depth, root first (units): {usage}. {falls}."]
+
+
+def of_usage(values: dict[str, Any]) -> list[str]:
+    return [
+        f"The mean unit is active for {values['mean']:.1%} of the inputs; Gini index of usage {values['gini']:.2f}."
+    ]
+
+
+def of_invariance(values: dict[str, Any]) -> list[str]:
+    lines = []
+    for movement, steps, unit in (("shift", "pixels_moved", " pixels"), ("rotation", "degrees", "°")):
+        curves = values[movement]
+        at = min(2, len(curves[steps]) - 1)
+        distances = [f"{name} {curves[name][at]:.2f}" for name in ("pixels", "code", "pooled") if curves[name]]
+        lines.append(
+            f"Distance after a {movement} by {curves[steps][at]}{unit}: {', '.join(distances)} (unrelated: 1)."
+        )
+    return lines
+
+
+TOLD = {
+    "topography": of_topography,
+    "inhibition": of_inhibition,
+    "tree": of_tree,
+    "usage": of_usage,
+    "invariance": of_invariance,
+}
+
+
+def with_numbers(page: str, recipe: str, text: str) -> str:
+    """The page with `text` between the two marks of this recipe."""
+    mark, end = f"<!-- reached: {recipe} -->\n", "<!-- end of reached -->\n"
+    before, rest = page.split(mark)
+    return before + mark + "\n" + text + "\n\n" + end + rest.split(end, 1)[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", choices=list(RECIPES), metavar="NAME")
+    parser.add_argument("--with-drsae", action="store_true")
+    parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--page", type=Path)
+    given = parser.parse_args()
+    chosen = given.only or [name for name in RECIPES if name != "drsae" or given.with_drsae]
+    rows = []
+    with (
+        tempfile.TemporaryDirectory(prefix="pw-") as folder,
+        Service(Path(folder), port=0, environment=THREADS) as service,
+        Client(service.url) as client,
+        httpx2.Client(base_url=service.url, timeout=60, trust_env=False) as http,
+    ):
+        for recipe in (RECIPES[name] for name in chosen):
+            job = trained(client, recipe)
+            measured = numbers(job)
+            rows.append(row(recipe.name, measured))
+            print(rows[-1], flush=True)
+            found = {
+                kind: a.json() for kind, a in maps(http, str(job.model), MAPS.get(recipe.name, []), "json").items()
+            }
+            text = told(recipe, measured, found)
+            print(text, flush=True)
+            if given.pictures:
+                save(client, http, job, recipe, given.pictures)
+            if given.page:
+                given.page.write_text(with_numbers(given.page.read_text(), recipe.name, text))
+    heads = ["recipe", *COLUMNS.values()]
+    print("\n| " + " | ".join(heads) + " |\n| " + " | ".join("---" for _ in heads) + " |\n" + "\n".join(rows))
+
+
+if __name__ == "__main__":
+    main()
