@@ -181,8 +181,10 @@ TOLD = {
 
 
 def with_numbers(page: str, recipe: str, text: str) -> str:
-    """The page with `text` between the two marks of this recipe."""
+    """The page with `text` between the two marks of this recipe; as it is where it has none."""
     mark, end = f"<!-- reached: {recipe} -->\n", "<!-- end of reached -->\n"
+    if mark not in page:
+        return page
     before, rest = page.split(mark)
     return before + mark + "\n" + text + "\n\n" + end + rest.split(end, 1)[1]
 

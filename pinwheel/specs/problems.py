@@ -53,7 +53,8 @@ def _pointer(place: Place, data: Any) -> list[str]:
     for number, part in enumerate(place):
         last = number == len(place) - 1
         inside = isinstance(data, list) if isinstance(part, int) else isinstance(data, dict) and part in data
-        if not (inside or last):
+        tag = isinstance(data, dict) and not inside and part in (data.get("kind"), data.get("type"))
+        if tag or not (inside or last):
             continue
         parts.append(str(part))
         data = data[part] if inside else None

@@ -180,11 +180,11 @@ def test_every_method_reaches_one_minimum(sign: str) -> None:
         same(code, codes[0], 1e-5)
 
 
-@pytest.mark.parametrize("name", ["pools of 3", "binary l2", "forest linf"])
+@pytest.mark.parametrize("name", ["pools of 3", "forest linf"])
 def test_a_code_does_not_depend_on_where_the_search_began_or_on_its_companions(name: str) -> None:
     x, dictionary = problem(82, inputs=20, units=UNITS)
     part = NORMS[name].part(0.3)
-    settings = {"max_iterations": 400, "tolerance": 0.0}
+    settings = {"max_iterations": 200, "tolerance": 0.0}
     together = solve(x, dictionary, part, **settings).code  # type: ignore[arg-type]
     warm = solve(x, dictionary, part, start=together + drawn(83, len(x), UNITS), **settings).code  # type: ignore[arg-type]
     same(warm, together, 1e-6)

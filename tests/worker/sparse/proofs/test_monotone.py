@@ -82,10 +82,10 @@ def test_accelerated_steps_keep_the_bound_of_beck_and_teboulle(name: str, sign: 
     assert (above <= 2 * lipschitz * (best**2).sum(1) / (steps + 1) ** 2 + 1e-9).all()
 
 
-@pytest.mark.parametrize(("inputs", "units"), [(8, 12), (20, 8), (100, 100), (600, 550)])
+@pytest.mark.parametrize(("inputs", "units"), [(8, 12), (20, 8), (100, 100), (300, 280)])
 def test_the_estimated_bound_is_not_below_the_largest_eigenvalue(inputs: int, units: int) -> None:
     """Encoders take their steps from it, and only steps of length 1/L at most are sure to descend."""
-    for seed in range(40):
+    for seed in range(40 if inputs <= 100 else 4):
         _, dictionary = problem(seed, inputs=inputs, units=units)
         largest = np.linalg.eigvalsh(array(dictionary @ dictionary.t())).max()
         assert largest * (1 - 1e-9) <= bound_of(dictionary) <= 1.1 * largest
