@@ -5,6 +5,8 @@
 With fewer than twice as many units as inputs the Gram matrix DᵀD costs less per gradient than D and Dᵀ in turn.
 """
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -28,6 +30,13 @@ class Quadratic:
             self.linear = self.linear.add_(prediction, alpha=weight)
             self.constant = self.constant + 0.5 * weight * prediction.square().sum(1)
         self.gram = dictionary.t() @ dictionary if units < 2 * inputs else None
+        self._stride: tuple[float, Tensor, Tensor] | None = None
+
+    def of(self, rows: Tensor) -> "Quadratic":
+        """The same for some of the inputs alone."""
+        part = copy.copy(self)
+        part.linear, part.constant, part._stride = self.linear[rows], self.constant[rows], None
+        return part
 
     def times_gram(self, z: Tensor) -> Tensor:
         """(DᵀD + weight I) z, (batch, units)"""
@@ -38,8 +47,14 @@ class Quadratic:
         return self.times_gram(z).sub_(self.linear)
 
     def step(self, z: Tensor, lipschitz: float) -> Tensor:
-        """z − gradient / lipschitz"""
-        return torch.add(z, self.gradient(z), alpha=-1 / lipschitz)
+        """z − gradient / lipschitz, with the Gram matrix as z (I − G/L) + b/L in one go"""
+        if self.gram is None:
+            return torch.add(z, self.gradient(z), alpha=-1 / lipschitz)
+        if self._stride is None or self._stride[0] != lipschitz:
+            matrix = self.gram * (-1 / lipschitz)
+            matrix.diagonal().add_(1 - self.weight / lipschitz)
+            self._stride = (lipschitz, matrix, self.linear / lipschitz)
+        return torch.addmm(self._stride[2], z, self._stride[1])
 
     def values(self, z: Tensor) -> Tensor:
         """(batch,)"""

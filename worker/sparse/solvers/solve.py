@@ -26,6 +26,8 @@ from worker.sparse.sparsity import L1, Inhibition, Penalty
 METHODS = ("fista", "ista", "coordinate-descent")
 CHECK_EVERY = 10
 SWEEPS_PER_CHECK = 2
+# Finished inputs are left behind once no more than this share of a batch is still open.
+STILL_OPEN = 0.5
 
 
 @dataclass
@@ -57,7 +59,8 @@ def solve(
 ) -> Solution:
     """Codes of `x` (batch, inputs) for `dictionary` (inputs, units), from `start` (batch, units) or from zero.
 
-    `tolerance` is a share of the energy, for the input that is worst off. `lipschitz` is λ_max(DᵀD) where it is known.
+    `tolerance` is a share of the energy of each input; a code does not depend on the inputs around it. `lipschitz` is
+    λ_max(DᵀD) where it is known.
     Raises ValueError for a method the sparsity has not got.
     """
     smooth = Quadratic(x, dictionary, prediction, prediction_weight)
@@ -81,15 +84,15 @@ def solve(
 
 
 class _Search:
+    """One run of a solver. An input is finished at the check that finds it so, whatever the others still need."""
+
     def __init__(self, smooth: Quadratic, sparsity: Penalty, nonnegative: bool, tolerance: float, trace: bool) -> None:
         self.smooth, self.sparsity, self.nonnegative = smooth, sparsity, nonnegative
         self.tolerance, self.trace = tolerance, trace
-        self.gap: Tensor | None = None
-        self.last = float("inf")
         self.energies: list[Tensor] = []
 
     def by_gradients(self, code: Tensor, most: int, lipschitz: float, momentum: bool) -> Solution:
-        self._note(code)
+        self._begin(code)
         point, pace = code, code.new_ones(len(code), 1)
         for iteration in range(1, most + 1):
             ahead = self.smooth.step(point, lipschitz)
@@ -102,45 +105,85 @@ class _Search:
                 point = found
             code = found
             self._note(code)
-            if iteration % CHECK_EVERY == 0 and self._is_done(code):
-                break
-        if iteration % CHECK_EVERY:
-            self._is_done(code)
-        return Solution(code, iteration, self.gap, self.energies)
+            if iteration % CHECK_EVERY == 0 or iteration == most:
+                left = self._unfinished(code)
+                if left is not None:
+                    code, point, pace = code[left], point[left], pace[left]
+                if len(code) == 0:
+                    break
+        return self._end(code, iteration)
 
     def by_coordinates(self, code: Tensor, most: int) -> Solution:
-        self._note(code)
+        self._begin(code)
         gram = self.smooth.full_gram()
         assert isinstance(self.sparsity, L1 | Inhibition)  # `solve` has checked
         for iteration in range(1, most + 1):
             code = sweep(code, self.smooth.linear, gram, self.sparsity, self.nonnegative)
             self._note(code)
-            if iteration % SWEEPS_PER_CHECK == 0 and self._is_done(code):
-                break
-        if iteration % SWEEPS_PER_CHECK:
-            self._is_done(code)
-        return Solution(code, iteration, self.gap, self.energies)
+            if iteration % SWEEPS_PER_CHECK == 0 or iteration == most:
+                left = self._unfinished(code)
+                if left is not None:
+                    code = code[left]
+                if len(code) == 0:
+                    break
+        return self._end(code, iteration)
+
+    def _begin(self, code: Tensor) -> None:
+        self.result = code
+        self.rows = torch.arange(len(code), device=code.device)  # the inputs that `code` is about
+        self.open = torch.ones(len(code), dtype=torch.bool, device=code.device)  # of them: not finished
+        self.last = code.new_full((len(code),), torch.inf)
+        self.gap = code.new_zeros(len(code)) if self.sparsity.exact_prox and self.tolerance > 0 else None
+        self._note(code)
+
+    def _end(self, code: Tensor, iterations: int) -> Solution:
+        self._keep(code, self.open)
+        return Solution(self.result, iterations, self.gap, self.energies)
+
+    def _keep(self, code: Tensor, which: Tensor) -> None:
+        if len(code) == len(self.result) and bool(which.all()):
+            self.result = code
+        else:
+            self.result[self.rows[which]] = code[which]
 
     def _note(self, code: Tensor) -> None:
         if self.trace:
             self.energies.append(self.smooth.values(code) + self.sparsity.energies(code))
 
-    def _is_done(self, code: Tensor) -> bool:
+    def _unfinished(self, code: Tensor) -> Tensor | None:
+        """Keep the codes that have become good enough; the places of the others once it pays to go on without."""
         if self.tolerance == 0:
-            return False
-        if self.sparsity.exact_prox:
-            energies, self.gap = energies_and_gap(self.smooth, self.sparsity, code, self.nonnegative)
-            return bool((self.gap <= self.tolerance * energies + torch.finfo(code.dtype).tiny).all())
-        energy = float((self.smooth.values(code) + self.sparsity.energies(code)).sum())
-        done = self.last - energy <= self.tolerance * abs(energy)
-        self.last = energy
+            return None
+        done = self.open & self._good_enough(code)
+        # a trace is of whole batches: there all inputs finish together
+        if not bool(done.all() if self.trace else done.any()):
+            return None
+        self._keep(code, done)
+        self.open &= ~done
+        still = int(self.open.sum())
+        if still > STILL_OPEN * len(code):
+            return None
+        left = self.open.nonzero().reshape(-1)
+        self.smooth = self.smooth.of(left)
+        self.rows, self.open, self.last = self.rows[left], self.open[left], self.last[left]
+        return left
+
+    def _good_enough(self, code: Tensor) -> Tensor:
+        """(batch,) bool"""
+        if self.gap is not None:
+            energies, gap = energies_and_gap(self.smooth, self.sparsity, code, self.nonnegative)
+            self.gap[self.rows[self.open]] = gap[self.open]
+            return gap <= self.tolerance * energies + torch.finfo(code.dtype).tiny
+        energies = self.smooth.values(code) + self.sparsity.energies(code)
+        done = self.last - energies <= self.tolerance * energies.abs()
+        self.last = energies
         return done
 
 
 def extrapolated(before: Tensor, found: Tensor, point: Tensor, pace: Tensor) -> tuple[Tensor, Tensor]:
     """The next point and pace (batch, 1): `found` plus a share of the last step, none where that step turned back."""
     moved = found - before
-    turned = ((point - found) * moved).sum(1, keepdim=True) > 0
+    turned = torch.linalg.vecdot(point - found, moved)[:, None] > 0
     pace = torch.where(turned, 1, pace)
     following = 0.5 * (1 + (1 + 4 * pace.square()).sqrt())
     return torch.addcmul(found, (pace - 1) / following, moved), following

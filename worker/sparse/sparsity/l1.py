@@ -5,6 +5,7 @@ operator is the soft threshold sign(u) max(0, |u| − step · weight), one-sided
 """
 
 from torch import Tensor
+from torch.nn.functional import softshrink
 
 from worker.sparse.sparsity.penalty import Penalty
 
@@ -21,8 +22,7 @@ class L1(Penalty):
 
     def prox(self, v: Tensor, step: float) -> Tensor:
         """argmin_z 1/2 ‖z − v‖² + step · weight · ‖z‖₁"""
-        threshold = step * self.weight
-        return v - v.clamp(-threshold, threshold)
+        return softshrink(v, step * self.weight)
 
     def descend(self, u: Tensor, around: Tensor, lipschitz: float) -> Tensor:
         return self.prox(u, 1 / lipschitz)
