@@ -30,7 +30,7 @@ MAPS: dict[str, list[str]] = {
     "group": ["invariance"],
     "topographic": ["topography", "invariance"],
     "inhibition": ["tree", "inhibition"],
-    "inhibition-ring": ["inhibition"],
+    "inhibition-ring": ["topography", "inhibition"],
     "inhibition-sheet": ["topography", "inhibition"],
     "inhibition-learned": ["inhibition"],
     "tree": ["tree"],

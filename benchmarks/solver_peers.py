@@ -3,12 +3,14 @@
     python benchmarks/solver_peers.py [--threads 2] [--repeats 5]
 
 Whitened 12 × 12 patches of the built-in photographs, a dictionary of 256 units learned by the recipe `sparse-coding`.
-Accuracy is (energy − least energy) / least energy, the mean over the patches; each method is run at the loosest
-setting that reaches 1e-3, all in float32 where the peer has it, on equal threads, in turn, medians of the repeats.
+Excess energy is (energy − least energy) / least energy over all patches. Pinwheel runs at the loosest tolerance that
+leaves less than 1e-3 of it, and once more at a tolerance of 1e-3 for every single patch; SPAMS (homotopy) and
+scikit-learn have no such setting and go to the end. Equal threads, in turn, medians of the repeats.
 """
 
 import argparse
 import time
+import warnings
 from collections.abc import Callable
 from statistics import median
 
@@ -22,6 +24,8 @@ from worker.sparse.sparsity import L1
 
 PATCHES, UNITS, WEIGHT, GOAL = 2000, 256, 1.0, 1e-3
 Codes = NDArray[np.floating]
+Method = Callable[[Codes, Codes], Codes]
+TOLERANCES = (0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
 
 
 def energies(x: Codes, dictionary: Codes, code: Codes) -> NDArray[np.float64]:
@@ -29,8 +33,8 @@ def energies(x: Codes, dictionary: Codes, code: Codes) -> NDArray[np.float64]:
     return 0.5 * np.square(left).sum(1) + WEIGHT * np.abs(code.astype(np.float64)).sum(1)
 
 
-def ours(method: str) -> Callable[[Codes, Codes, float], Codes]:
-    def run(x: Codes, dictionary: Codes, tolerance: float) -> Codes:
+def ours(method: str, tolerance: float) -> Method:
+    def run(x: Codes, dictionary: Codes) -> Codes:
         found = solve(
             torch.from_numpy(x),
             torch.from_numpy(dictionary),
@@ -44,10 +48,10 @@ def ours(method: str) -> Callable[[Codes, Codes, float], Codes]:
     return run
 
 
-def spams_lars(threads: int) -> Callable[[Codes, Codes, float], Codes]:
+def spams_lars(threads: int) -> Method:
     import spams
 
-    def run(x: Codes, dictionary: Codes, tolerance: float) -> Codes:
+    def run(x: Codes, dictionary: Codes) -> Codes:
         found = spams.lasso(
             np.asfortranarray(x.T), D=np.asfortranarray(dictionary), lambda1=WEIGHT, mode=2, numThreads=threads
         )
@@ -56,10 +60,10 @@ def spams_lars(threads: int) -> Callable[[Codes, Codes, float], Codes]:
     return run
 
 
-def sklearn_encode(algorithm: str) -> Callable[[Codes, Codes, float], Codes]:
+def sklearn_encode(algorithm: str) -> Method:
     from sklearn.decomposition import sparse_encode
 
-    def run(x: Codes, dictionary: Codes, tolerance: float) -> Codes:
+    def run(x: Codes, dictionary: Codes) -> Codes:
         # its lasso divides the energy by nothing: alpha is the weight
         return sparse_encode(x, np.ascontiguousarray(dictionary.T), algorithm=algorithm, alpha=WEIGHT, max_iter=2000)
 
@@ -67,6 +71,7 @@ def sklearn_encode(algorithm: str) -> Callable[[Codes, Codes, float], Codes]:
 
 
 def main() -> None:
+    warnings.simplefilter("ignore")  # scikit-learn says of every patch that float32 has an end
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
@@ -79,9 +84,15 @@ def main() -> None:
         tolerance=1e-9,
     )  # fmt: skip
     least = energies(x, dictionary, exact.code.numpy())
+
+    def excess(code: Codes) -> float:
+        return float((energies(x, dictionary, code) - least).sum() / least.sum())
+
+    loosest = next(t for t in TOLERANCES if excess(ours("fista", t)(x, dictionary)) < GOAL)
     methods = {
-        "pinwheel fista": ours("fista"),
-        "pinwheel coordinate descent": ours("coordinate-descent"),
+        f"pinwheel fista, {loosest}": ours("fista", loosest),
+        "pinwheel fista, 1e-3 each": ours("fista", 1e-3),
+        "pinwheel coordinates, 1e-3 each": ours("coordinate-descent", 1e-3),
         "SPAMS lasso (LARS)": spams_lars(given.threads),
         "scikit-learn lasso_cd": sklearn_encode("lasso_cd"),
         "scikit-learn lasso_lars": sklearn_encode("lasso_lars"),
@@ -92,13 +103,13 @@ def main() -> None:
     for _ in range(given.repeats):
         for name, method in methods.items():
             began = time.perf_counter()
-            code = method(x, dictionary, 3e-3)
+            code = method(x, dictionary)
             times[name].append(time.perf_counter() - began)
-            errors[name] = float((energies(x, dictionary, code) - least).sum() / least.sum())
-    first = median(times["pinwheel fista"])
+            errors[name] = excess(code)
+    first = median(next(iter(times.values())))
     for name in methods:
         seconds = median(times[name])
-        print(f"{name:30} {1e3 * seconds:9.1f} ms  {seconds / first:7.2f} × fista  excess energy {errors[name]:.1e}")
+        print(f"{name:32} {1e3 * seconds:9.1f} ms  {seconds / first:7.2f} × the first  excess {errors[name]:.1e}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ PSD = Recipe(
     spec=TrainSpec(
         preprocessing=PHOTO_PATCHES,
         model=Model(
-            connection=Dense(units=256, norm="fixed"),
+            connection=Dense(units=256, norm="fixed", update="diagonal-hessian"),
             encoder=PredictRefine(activation="shrink", weight=1.0, solver=Solver(max_iterations=30, tolerance=1e-2)),
             sparsity=L1(weight=1.0),
         ),

@@ -109,4 +109,7 @@ def adam(model: Autoencoder) -> torch.optim.Optimizer:
         {"params": [p for p, m in model.rates() if m == multiplier], "multiplier": multiplier}
         for multiplier in multipliers
     ]
+    if not groups:
+        # torch refuses an optimiser of nothing, which is right where second-order steps do all of the learning
+        groups = [{"params": [torch.nn.Parameter(torch.empty(0))], "multiplier": 1.0}]
     return torch.optim.Adam(groups, betas=ADAM_BETAS, fused=True)
