@@ -1,11 +1,11 @@
 """Do units that inhibit each other stay apart? Recipes `inhibition` (tree), `-ring`, `-sheet`, `-learned`.
 
-    python benchmarks/inhibition.py [--recipes NAME ...] [--seeds 1] [--threads 2]
+    python benchmarks/inhibition.py [--recipes NAME ...] [--seeds 1] [--control] [--threads 2]
 
 Co-activation is the share of patches that switch both units of a pair on, on validation patches (the columns from 70
 to 85 % of every photograph). A learned S has no zeros: its strongest quarter of pairs is set against its weakest. As a
-control the fixed recipes are trained with an L1 term, of the weight in CONTROL that gives about as many active units,
-and the same pairs are compared.
+control (`--control`) the fixed recipes are trained with an L1 term instead and the same pairs are compared; its weight
+is not matched, so compare the numbers of active units as well.
 """
 
 import argparse
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lista import photographs, recipe_with, trained
 from numpy.typing import NDArray
+from photographs import recipe_with, regions, trained
 from safetensors.numpy import load_file
 
 from pinwheel.pictures.inhibition import inhibition_numbers
@@ -51,7 +51,7 @@ class Result:
     def __init__(self, recipe: str, seed: int, threads: int, *changes: dict[str, Any]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "out"
-            loop = trained(recipe_with(recipe, seed, SETTINGS, *changes), photographs(Path(folder)), out, threads)
+            loop = trained(recipe_with(recipe, seed, SETTINGS, *changes), regions(Path(folder)), out, threads)
             self.units = load_file(out / "bundles" / "1" / "units.safetensors")
             self.previews = {int(path.stem): load_file(path) for path in sorted((out / "previews").iterdir())}
         self.spec, self.total = loop.spec, loop.total

@@ -14,42 +14,32 @@ chosen because FISTA converges in a few iterations otherwise and leaves little t
 """
 
 import argparse
-import io
-import json
 import math
 import tempfile
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
+from photographs import recipe_with, regions, trained
 from torch import Tensor
 
-from pinwheel.builtin import BUILTIN
-from pinwheel.recipes import find
-from pinwheel.specs import TrainSpec, merge
 from worker.data.inputs import Inputs
 from worker.data.random import generator_for
-from worker.data.reader import Dataset, VariedImages, open_dataset
-from worker.data.store import write_dataset
+from worker.data.reader import open_dataset
 from worker.sparse.encoders import Recurrent
 from worker.sparse.encoders.recurrent import ista_matrices
 from worker.sparse.solvers import largest_eigenvalue, solve
 from worker.sparse.sparsity import Penalty
-from worker.training.loop import Loop
-from worker.training.plan import Plan
 from worker.training.prepare import ADAM_BETAS, Prepared
 
-REGIONS = {"training": (0.0, 0.7), "validation": (0.7, 0.85), "test": (0.85, 1.0)}
 DEPTHS = range(1, 101)
 TEST_PATCHES = 500
 SETTINGS: dict[str, Any] = {
     "preprocessing": {"patch_size": 10, "zca_epsilon": 5.0},
     "model": {
+        "connection": {"update": "adam"},
         "encoder": {"solver": {"max_iterations": 30, "tolerance": 1e-2}},
         "sparsity": {"weight": 0.5},
     },
@@ -59,33 +49,6 @@ SETTINGS: dict[str, Any] = {
 DICTIONARY_ALONE: dict[str, Any] = {"training": {"dictionary_fraction": 0.99}}
 # what an encoder of so many units learns from: codes, updates, learning rate
 LESSONS = {100: (90_000, 6000, 3e-3), 400: (60_000, 4000, 2e-3)}
-
-
-def photographs(folder: Path) -> dict[str, Path]:
-    """The built-in photographs, cut by columns into REGIONS, each a stored data set below `folder`."""
-    with zipfile.ZipFile(BUILTIN["photos"]) as archive:
-        names = sorted(name for name in archive.namelist() if name.endswith("png"))
-        images = [np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("L"))[..., None] for name in names]
-    for region, (first, last) in REGIONS.items():
-        cut = [image[:, int(first * image.shape[1]) : int(last * image.shape[1])] for image in images]
-        write_dataset(Dataset(VariedImages.of(cut)), folder / region)
-    return {region: folder / region for region in REGIONS}
-
-
-def recipe_with(recipe: str, seed: int, *changes: dict[str, Any]) -> TrainSpec:
-    """The spec of a recipe with `changes` and a seed."""
-    spec = find(recipe).spec.model_dump(mode="json")
-    for change in (*changes, {"training": {"seed": seed}}):
-        spec = merge(spec, change)
-    return TrainSpec.model_validate_json(json.dumps(spec))
-
-
-def trained(spec: TrainSpec, data: dict[str, Path], out: Path, threads: int) -> Loop:
-    """The loop after a training on the training region, measured on the validation region; `out` has the bundle."""
-    plan = Plan(spec=spec, dataset=data["training"], validation=data["validation"], out=out, threads=threads)
-    loop = Loop(plan, lambda _: None, lambda: None)
-    loop.run()
-    return loop
 
 
 def patches(region: Path, parts: Prepared, count: int, seed: int) -> Tensor:
@@ -160,7 +123,7 @@ def curves(units: int, passes: Sequence[int], region: str, seed: int, threads: i
     spec = recipe_with("lista", seed, SETTINGS, {"model": {"connection": {"units": units}}}, DICTIONARY_ALONE)
     count, steps, rate = LESSONS[units]
     with tempfile.TemporaryDirectory() as folder:
-        data = photographs(Path(folder))
+        data = regions(Path(folder))
         parts = trained(spec, data, Path(folder) / "out", threads).parts
         x = patches(data[region], parts, TEST_PATCHES, seed)
     dictionary, sparsity = parts.model.connection.dictionary.detach(), parts.model.sparsity

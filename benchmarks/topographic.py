@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from lista import photographs, recipe_with, trained
+from photographs import recipe_with, regions, trained
 from safetensors.numpy import load_file
 
 from pinwheel.pictures.sheet import picture
@@ -35,7 +35,7 @@ def rows(side: int, seed: int, threads: int, path: Path | None) -> tuple[str, li
     """The row of a training in the table of maps, and its rows in that of shifts; `path` gets the map."""
     with tempfile.TemporaryDirectory() as folder:
         spec = recipe_with("topographic", seed, changes(side))
-        trained(spec, photographs(Path(folder)), Path(folder) / "out", threads)
+        trained(spec, regions(Path(folder)), Path(folder) / "out", threads)
         bundle = Path(folder) / "out" / "bundles" / "1"
         filters = load_file(bundle / "units.safetensors")["decoder"]
         record = json.loads((bundle / "model.json").read_text())

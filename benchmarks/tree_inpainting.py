@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from lista import photographs, recipe_with, trained
 from numpy.typing import NDArray
+from photographs import recipe_with, regions, trained
 from torch import Tensor
 
 from pinwheel.specs import Preprocessing
@@ -42,7 +42,7 @@ MASKS, PATCHES_PER_MASK = {"validation": 8, "test": 20}, 100
 SHARED: dict[str, Any] = {
     "preprocessing": {"patch_size": 8, "scale": "standard", "whiten": "none"},
     "model": {
-        "connection": {"units": UNITS},
+        "connection": {"units": UNITS, "norm": "fixed", "update": "adam"},
         "encoder": {"solver": {"max_iterations": 30, "tolerance": 0}},
     },
     "training": {"epochs": 1, "batch_size": 250, "learning_rate": 0.02, "revive_after": 20_000, "previews": 0},
@@ -135,7 +135,7 @@ def table_of(seed: int, threads: int) -> NDArray[np.float64]:
     """(2, shares) test errors of flat and tree."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        data = photographs(Path(folder))
+        data = regions(Path(folder))
         split = splits(data, seed)
         for kind in RECIPES:
             dictionaries, row = learned(kind, seed, threads, data, Path(folder)), []

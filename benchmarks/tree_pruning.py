@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from lista import photographs, recipe_with, trained
+from photographs import recipe_with, regions, trained
 
 SETTINGS: dict[str, Any] = {
     "model": {
@@ -23,7 +23,7 @@ SETTINGS: dict[str, Any] = {
     },
     "training": {"epochs": 1, "batch_size": 250, "previews": 0},
 }
-CUT: dict[str, Any] = {"model": {"sparsity": {"prune_below": 0.06, "prune_at": 0.7}}}
+CUT: dict[str, Any] = {"model": {"sparsity": {"prune_below": 0.08, "prune_at": 0.7}}}
 
 
 def record(seed: int, threads: int, data: dict[str, Path], out: Path, *changes: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def record(seed: int, threads: int, data: dict[str, Path], out: Path, *changes: 
 
 def row(seed: int, threads: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        data = photographs(Path(folder))
+        data = regions(Path(folder))
         pruned = record(seed, threads, data, Path(folder) / "pruned", CUT)
         whole = record(seed, threads, data, Path(folder) / "whole")
     told, uncut = pruned["pruning"], whole["metrics"]["loss"]

@@ -17,7 +17,7 @@ LISTA = Recipe(
     spec=TrainSpec(
         preprocessing=PHOTO_PATCHES.model_copy(update={"patch_size": 10}),
         model=Model(
-            connection=Dense(units=100, norm="fixed"),
+            connection=Dense(units=100, norm="fixed", update="diagonal-hessian"),
             encoder=Recurrent(
                 passes=3,
                 sign="signed",
@@ -28,7 +28,7 @@ LISTA = Recipe(
                 rate_multiplier=1.0,
                 bias_rate_multiplier=1.0,
             ),
-            sparsity=L1(weight=0.5),
+            sparsity=L1(weight=1.0),
         ),
         training=Training(epochs=4, batch_size=200, learning_rate=3e-3, dictionary_fraction=0.4, revive_after=20_000),
         resources=Resources(),

@@ -7,8 +7,8 @@ NOISE = Recipe(
     name="noise",
     title="Noisy code",
     summary=(
-        "A Gaussian code with a KL term: noise, not sparsity, limits what the code can tell. Most units give up, and "
-        "the rest span the directions of largest variance: what sparsity adds is seen by comparison."
+        "A Gaussian code with a KL term: noise, not sparsity, limits what the code can tell. Units mix directions of "
+        "large variance and none of them stands for a part: what sparsity adds is seen by comparison."
     ),
     paper="D. P. Kingma and M. Welling, Auto-Encoding Variational Bayes, ICLR 2014, arXiv:1312.6114",
     needs_labels=False,

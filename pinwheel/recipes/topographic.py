@@ -16,7 +16,7 @@ TOPOGRAPHIC = Recipe(
     ),
     needs_labels=False,
     dataset="photos",
-    cost="256 units on a 16 × 16 torus, 100 000 patches of 12 × 12 pixels, 3 epochs: about 90 s on two CPU cores",
+    cost="256 units on a 16 × 16 torus, 100 000 patches of 12 × 12 pixels, 2 epochs: about 90 s on two CPU cores",
     spec=TrainSpec(
         preprocessing=PHOTO_PATCHES.model_copy(update={"zca_epsilon": 0.5}),
         model=Model(

@@ -21,7 +21,7 @@ TREE = Recipe(
         preprocessing=PLAIN_PATCHES,
         model=Model(
             connection=Dense(units=71, norm="fixed"),
-            encoder=Exact(sign="signed", solver=Solver(max_iterations=50, tolerance=1e-3)),
+            encoder=Exact(sign="signed", solver=Solver(max_iterations=40, tolerance=0.02)),
             sparsity=Tree(weight=0.6, shape=TreeShape(branching=[10, 2, 2])),
         ),
         training=Training(epochs=3, batch_size=250, learning_rate=2e-2, revive_after=20_000),

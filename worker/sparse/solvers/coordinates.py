@@ -6,6 +6,7 @@ with a_i = λ for L1 and a_i = w Σ_{j≠i} S_ij |z_j| for inhibition (Li and Os
 the lasso; Gregor, Szlam and LeCun, NIPS 2011). No update raises the energy.
 """
 
+import torch
 from torch import Tensor
 
 from worker.sparse.sparsity import L1, Inhibition
@@ -18,23 +19,18 @@ def sweep(code: Tensor, linear: Tensor, gram: Tensor, sparsity: L1 | Inhibition,
     diagonal = gram.diagonal().tolist()
     weight = sparsity.weight
     matrix = sparsity.matrix if isinstance(sparsity, Inhibition) else None
-    inhibition = None if matrix is None else weight * (matrix @ z.abs())
+    magnitudes = z.abs()
+    inhibition = None if matrix is None else weight * (matrix @ magnitudes)
     for unit, curvature in enumerate(diagonal):
         if curvature <= 0:
             continue
-        own = z[unit].clone()
-        target = correlation[unit].add(own, alpha=curvature)
-        threshold = weight if inhibition is None else inhibition[unit]
-        found = shrunk(target, threshold, nonnegative).div_(curvature)
-        change = found - own
+        target = correlation[unit].add(z[unit], alpha=curvature)
+        size = target.clone() if nonnegative else target.abs()
+        size.sub_(weight if inhibition is None else inhibition[unit]).clamp_min_(0).div_(curvature)
+        found = size if nonnegative else torch.copysign(size, target)
+        correlation.addr_(gram[unit], found - z[unit], alpha=-1)
         z[unit] = found
-        correlation.addr_(gram[unit], change, alpha=-1)
         if inhibition is not None and matrix is not None:
-            inhibition.addr_(matrix[unit], found.abs() - own.abs(), alpha=weight)
+            inhibition.addr_(matrix[unit], size - magnitudes[unit], alpha=weight)
+            magnitudes[unit] = size
     return z.t().contiguous()
-
-
-def shrunk(target: Tensor, threshold: Tensor | float, nonnegative: bool) -> Tensor:
-    if nonnegative:
-        return (target - threshold).clamp_min_(0)
-    return target.sign() * (target.abs() - threshold).clamp_min_(0)

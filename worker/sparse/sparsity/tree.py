@@ -12,8 +12,8 @@ from torch import Tensor
 
 from worker.sparse.sparsity.penalty import Penalty, root
 
-# Halvings of the interval [0, 1] in which the scale of a dual point lies: a gap is measured no finer than they are.
-HALVINGS = {torch.float32: 20, torch.float64: 50}
+# Halvings of the interval in which the scale of a dual point lies: a gap is measured no finer than they are.
+HALVINGS = {torch.float32: 12, torch.float64: 45}
 
 
 class Tree(Penalty):
@@ -56,9 +56,16 @@ class Tree(Penalty):
         return self.prox(u, 1 / lipschitz)
 
     def dual_scale(self, v: Tensor) -> Tensor:
-        """The ball of the dual norm is what the proximal operator sends to zero: a search by halving, from below."""
-        low, high = v.new_zeros(len(v), 1), v.new_ones(len(v), 1)
+        """The ball of the dual norm is what the proximal operator sends to zero: a search by halving, from below.
+
+        With every entry within the weight a point is inside: its own group carries each. With an entry above the
+        weight times the number of groups that hold it, it is outside.
+        """
+        v = v * self.kept
         inside = (self.prox(v, 1.0) == 0).all(1, keepdim=True)
+        largest = v.abs().amax(1, keepdim=True).clamp_min(self.weight or 1e-300)
+        low = self.weight / largest
+        high = (low * len(self.levels)).clamp_max(1)
         for _ in range(HALVINGS[v.dtype]):
             middle = (low + high) / 2
             zero = (self.prox(v * middle, 1.0) == 0).all(1, keepdim=True)
