@@ -77,6 +77,11 @@ class Model:
         """
         return fetch_filters(self._connection, self._path, format, view)
 
+    def map(self, kind: str, format: str = "png") -> Any:
+        """A map of the model's units (`topography`, `tree`, …): bytes of a png or svg, a dict for json."""
+        answer = self._connection.send("GET", f"{self._path}/maps/{kind}", params={"format": format})
+        return answer.json() if format == "json" else answer.content
+
     def weights(self, path: str | Path, format: str = "safetensors") -> Path:
         """Write the model's tensors to `path`, as safetensors or npz. An older file there stays if this fails."""
         target = Path(path)

@@ -8,7 +8,7 @@ LISTA = Recipe(
     title="Learned ISTA",
     summary=(
         "A dictionary is learned by sparse coding; then an encoder of a few passes, which begins as ISTA, learns to "
-        "predict its exact codes. Three passes come as near as many iterations of FISTA."
+        "predict its exact codes. A few passes come as near as several times as many iterations of FISTA."
     ),
     paper="K. Gregor and Y. LeCun, Learning Fast Approximations of Sparse Coding, ICML 2010",
     needs_labels=False,

@@ -9,6 +9,10 @@ import pytest
 from asking import npy, wait_for
 from PIL import Image
 
+import pinwheel
+from pinwheel.errors import NotFound
+from pinwheel.up import Service
+
 SHORT = {"training": {"epochs": 1, "previews": 3}, "preprocessing": {"patch_size": 8, "patches_per_image": 500}}
 BRANCHING = {"branching": [3, 4], "parents": None}
 
@@ -71,6 +75,15 @@ def test_every_map_of_a_model_can_be_seen_and_read(
         assert min(Image.open(io.BytesIO(picture.content)).size) > 100
         assert http.get(url, headers={"Accept": "application/json"}).json()["kind"] in url
         assert http.get(f"{url}?format=svg").content.lstrip().startswith(b"<")
+
+
+def test_maps_come_through_the_client(service: Service, trained_models: dict[str, dict[str, Any]]) -> None:
+    with pinwheel.Client(service.url) as client:
+        model = client.model("small-topographic")
+        assert model.map("topography").startswith(b"\x89PNG")
+        assert model.map("topography", format="json")["map"]["width"] == 6
+        with pytest.raises(NotFound, match="topography"):
+            model.map("tree")
 
 
 def test_what_a_pruned_tree_lost_is_told(http: httpx2.Client, trained_models: dict[str, dict[str, Any]]) -> None:
