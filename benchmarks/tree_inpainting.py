@@ -36,8 +36,8 @@ from worker.sparse.sparsity import L1, Penalty, Tree
 
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)
 BRANCHING, UNITS = [10, 2, 2], 71
-TRAINING_WEIGHTS = (0.4, 0.8, 1.6)
-INFERENCE_WEIGHTS = tuple(0.4 * 2.0**-k for k in range(5))  # falling: each starts from the code of the one before
+TRAINING_WEIGHTS = (0.2, 0.4, 0.8, 1.6)
+INFERENCE_WEIGHTS = tuple(0.8 * 2.0**-k for k in range(7))  # falling: each starts from the code of the one before
 MASKS, PATCHES_PER_MASK = {"validation": 8, "test": 20}, 100
 SHARED: dict[str, Any] = {
     "preprocessing": {"patch_size": 8, "scale": "standard", "whiten": "none"},

@@ -155,9 +155,7 @@ def test_a_published_model_gives_the_same_codes_and_can_be_drawn(spec: specs.Mod
     findings = Findings(Evaluation({"loss": 0.0}, torch.zeros(UNITS)), 3)
     write_bundle(tmp_path / "bundle", model, full, dataset, preprocessor, findings)
     engine = Engine.load(tmp_path / "bundle")
-    np.testing.assert_allclose(
-        engine.encode(images()), model.encode(data()[0]).detach().numpy(), rtol=1e-4, atol=1e-5
-    )
+    np.testing.assert_allclose(engine.encode(images()), model.encode(data()[0]).detach().numpy(), rtol=1e-4, atol=1e-5)
     assert json.loads((tmp_path / "bundle" / "model.json").read_text())["units"] == UNITS
 
 

@@ -16,9 +16,7 @@ UNITS, INPUTS, BATCH = 6, 8, 20
 
 def model_with_a_silent_unit() -> Any:
     """A rectified encoder one unit of which is off for every input, after one update of all."""
-    spec = specs.Model(
-        connection=specs.Dense(units=UNITS), encoder=specs.Feedforward(), sparsity=specs.L1(weight=0.01)
-    )
+    spec = specs.Model(connection=specs.Dense(units=UNITS), encoder=specs.Feedforward(), sparsity=specs.L1(weight=0.01))
     x = torch.rand(BATCH, INPUTS, generator=torch.Generator().manual_seed(0))
     model = fresh_model(spec, x, None, 0)
     optimizer = adam(model)
