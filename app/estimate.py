@@ -22,6 +22,7 @@ from pinwheel.specs import (
     TrainSpec,
     solver_of,
 )
+from pinwheel.specs.model import members, num_pools
 
 FLOPS_PER_SECOND = 50e9  # of two CPU cores
 LEAST_MEMORY_BYTES = 400 * 1024 * 1024
@@ -119,6 +120,17 @@ def preprocessing_operations(preprocessing: Preprocessing, inputs: int, samples:
     return 2.0 * samples * inputs * inputs + 10.0 * inputs**3
 
 
+def structure_numbers(model: Model) -> int:
+    """Of matrices besides the weights: the Gram matrix of a solver, an inhibition, profiles and members of pools."""
+    units, sparsity = model.connection.units, model.sparsity
+    numbers = units * units if solver_of(model.encoder) else 0
+    if isinstance(sparsity, Inhibition):
+        numbers += 2 * units * units
+    if isinstance(sparsity, Pools) and sparsity.layout != "disjoint":
+        numbers += num_pools(sparsity, units) * (2 * units + 3 * members(sparsity))
+    return numbers
+
+
 def memory_bytes(spec: TrainSpec, inputs: int, samples: int, classes: int) -> int:
     """Weights with gradients and Adam's moments, the inputs, and the codes of a batch."""
     encoder, units = spec.model.encoder, spec.model.connection.units
@@ -126,4 +138,5 @@ def memory_bytes(spec: TrainSpec, inputs: int, samples: int, classes: int) -> in
     whitening = 3 * inputs * inputs if spec.preprocessing.whiten == "zca" else 0
     numbers = 4 * parameters(spec.model, inputs, classes) + samples * inputs + whitening
     numbers += 3 * kept * min(spec.training.batch_size, samples) * units
+    numbers += structure_numbers(spec.model)
     return 4 * numbers + LEAST_MEMORY_BYTES

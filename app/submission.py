@@ -16,6 +16,7 @@ from pinwheel.specs.problems import describe
 from pinwheel.store import datasets, models
 
 REQUEST: TypeAdapter[TrainJob | EncodeJob] = TypeAdapter(JobRequest)
+MOST_ERRORS = 100
 PARTS = ("preprocessing", "model", "training", "resources")
 
 
@@ -28,8 +29,11 @@ def parse(body: Any) -> TrainJob | EncodeJob:
 
 
 def invalid(error: ValidationError, data: Any, root: Any) -> InvalidConfig:
-    found = describe(error.errors(), data, root)
+    every = error.errors()
+    found = describe(every[:MOST_ERRORS], data, root)
     detail = "; ".join(f"{entry['pointer']}: {entry['detail']}" for entry in found[:5])
+    if len(every) > MOST_ERRORS:
+        detail += f"; and {len(every) - MOST_ERRORS} more errors that are not listed"
     return InvalidConfig(detail, errors=found)
 
 

@@ -5,7 +5,7 @@ from pinwheel.specs.classifier import Classifier, NoClassifier, Softmax
 from pinwheel.specs.connection import Connection, Dense
 from pinwheel.specs.encoder import Encoder, Exact, Feedforward, PredictRefine, Recurrent, Solver
 from pinwheel.specs.jobs import EncodeJob, EncodeOutput, JobRequest, TrainJob, TrainSpec, ValidationSet
-from pinwheel.specs.model import Model, solver_of, unit_map
+from pinwheel.specs.model import Model, solver_of, tree_shape, unit_map
 from pinwheel.specs.preprocessing import Preprocessing
 from pinwheel.specs.sparsity import (
     L1,
@@ -64,5 +64,6 @@ __all__ = [
     "ValidationSet",
     "merge",
     "solver_of",
+    "tree_shape",
     "unit_map",
 ]

@@ -67,6 +67,8 @@ class Recurrent(Spec):
     def _has_its_step(self) -> Self:
         if self.start == "drsae" and self.total_step is None:
             raise ValueError("start 'drsae' needs a total_step, and it is null; 'ista' and 'random' need none")
+        if self.start == "ista" and self.total_step is not None:
+            raise ValueError(f"start 'ista' takes steps of 1/L; set total_step to null, it is {self.total_step}")
         return self
 
 

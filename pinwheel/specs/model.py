@@ -3,6 +3,7 @@
 E(x, z) = 1/2 ‖x − decode(z)‖²  +  sparsity(z)  [ + prediction ]  [ + classifier(z, label) ]
 """
 
+import math
 from typing import Self
 
 from pydantic import model_validator
@@ -12,6 +13,12 @@ from pinwheel.specs.classifier import Classifier, NoClassifier
 from pinwheel.specs.connection import Connection
 from pinwheel.specs.encoder import Encoder, Exact, Feedforward, PredictRefine, Recurrent, Solver
 from pinwheel.specs.sparsity import L1, Branches, Inhibition, Matrix, Noise, Pools, Ring, Sheet, Sparsity, Tree
+from pinwheel.specs.trees import TreeShape
+
+# Entries of one matrix of units by units, or of pools by units: 1 GiB of float32.
+MOST_ENTRIES = 2**28
+# Their groups are kept as lists, filled up to the longest of a level.
+MOST_LINF_UNITS = 4096
 
 
 class Model(Spec):
@@ -26,6 +33,7 @@ class Model(Spec):
     def _parts_fit(self) -> Self:
         _check_structure(self.sparsity, self.connection.units)
         _check_encoder(self.encoder, self.sparsity)
+        _check_amounts(self.encoder, self.sparsity, self.connection.units)
         return self
 
 
@@ -38,6 +46,12 @@ def _check_structure(sparsity: Sparsity, units: int) -> None:
     if not isinstance(sparsity, Inhibition):
         return
     structure = sparsity.structure
+    if isinstance(structure, Ring) and structure.free_radius >= units // 2:
+        raise ValueError(f"free_radius {structure.free_radius} on a ring of {units} units leaves none to inhibit")
+    if isinstance(structure, Sheet):
+        farthest = math.hypot(structure.map.height // 2, structure.map.width // 2)
+        if structure.free_radius >= farthest:
+            raise ValueError(f"free_radius {structure.free_radius} leaves none to inhibit: at most {farthest:g} apart")
     if isinstance(structure, Branches):
         _equal("sparsity.structure.shape", structure.shape.units, units)
     if isinstance(structure, Sheet):
@@ -76,12 +90,46 @@ def _check_encoder(encoder: Encoder, sparsity: Sparsity) -> None:
         raise ValueError(f"solver 'coordinate-descent' works with 'l1' and 'inhibition', not {sparsity.kind!r}")
 
 
+def _check_amounts(encoder: Encoder, sparsity: Sparsity, units: int) -> None:
+    """Whether the matrices of the structure, all of which are kept in memory, are of a size that can be."""
+    entries = units * units if isinstance(encoder, Recurrent) or isinstance(sparsity, Inhibition) else 0
+    if isinstance(sparsity, Pools) and sparsity.layout != "disjoint":
+        entries = max(entries, units * num_pools(sparsity, units), num_pools(sparsity, units) * members(sparsity))
+    if isinstance(sparsity, Tree) and sparsity.norm == "linf" and units > MOST_LINF_UNITS:
+        raise ValueError(f"a tree with norm 'linf' has at most {MOST_LINF_UNITS} units, not {units}; 'l2' takes more")
+    if entries > MOST_ENTRIES:
+        raise ValueError(f"{units} units make a matrix of {entries} entries; at most {MOST_ENTRIES} are kept")
+
+
+def num_pools(pools: Pools, units: int) -> int:
+    stride = pools.stride or pools.size
+    if pools.layout != "torus":
+        return -(-units // stride)
+    sides = pools.map_of(units)
+    return -(-sides.height // stride) * -(-sides.width // stride)
+
+
+def members(pools: Pools) -> int:
+    """Units of one pool."""
+    return pools.size**2 if pools.layout == "torus" else pools.size
+
+
 def solver_of(encoder: Encoder) -> Solver | None:
     """The solver that finds codes while training, where there is one."""
     if isinstance(encoder, Exact | PredictRefine):
         return encoder.solver
     if isinstance(encoder, Recurrent) and encoder.target == "exact-code":
         return encoder.solver
+    return None
+
+
+def tree_shape(model: Model) -> TreeShape | None:
+    """The tree that the units form, where they do."""
+    sparsity = model.sparsity
+    if isinstance(sparsity, Tree):
+        return sparsity.shape
+    if isinstance(sparsity, Inhibition) and isinstance(sparsity.structure, Branches):
+        return sparsity.structure.shape
     return None
 
 

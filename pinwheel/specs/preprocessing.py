@@ -42,7 +42,7 @@ class Preprocessing(Spec):
     zca_epsilon: float = Field(
         0.01, gt=0, le=1000, description="Added to the variances, as a share of their mean, before their roots divide."
     )
-    lcn_sigma: float = Field(3.0, gt=0, le=100, description="Width of the Gaussian window of `lcn`, in pixels.")
+    lcn_sigma: float = Field(3.0, gt=0, le=20, description="Width of the Gaussian window of `lcn`, in pixels.")
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:

@@ -54,6 +54,11 @@ class Pools(Spec):
             raise ValueError(f"a map goes with the layout 'torus', not {self.layout!r}")
         if self.sigma is not None and self.profile != "gaussian":
             raise ValueError(f"sigma goes with the profile 'gaussian', not {self.profile!r}")
+        if self.sigma is not None and self.sigma < self.size / 12:
+            raise ValueError(
+                f"sigma {self.sigma} leaves nothing at the edge of a pool of size {self.size}; "
+                f"it is at least size / 12, {self.size / 12:.3g}"
+            )
         if self.layout == "disjoint" and self.profile == "gaussian":
             raise ValueError("a gaussian profile goes with pools on a ring or a torus; disjoint pools are flat")
         return self
@@ -117,6 +122,9 @@ class Branches(Spec):
     shape: TreeShape = TreeShape(branching=[10, 2, 2])
 
 
+MOST_INHIBITION = 1000.0
+
+
 class Matrix(Spec):
     """The inhibition matrix itself: symmetric, not negative, zeros on the diagonal."""
 
@@ -131,6 +139,8 @@ class Matrix(Spec):
                 raise ValueError(f"row {i} has {len(row)} entries; a matrix of {units} rows needs {units}")
         for i, row in enumerate(self.values):
             for j, value in enumerate(row):
+                if value > MOST_INHIBITION:
+                    raise ValueError(f"entry {i}, {j} is {value}; at most {MOST_INHIBITION} is allowed")
                 if value < 0:
                     raise ValueError(f"entry {i}, {j} is {value}; inhibition is never negative")
                 if i == j and value != 0:

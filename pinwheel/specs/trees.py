@@ -7,12 +7,15 @@ from pydantic import Field, model_validator
 from pinwheel.specs.base import Spec
 
 MOST_TREE_UNITS = 65536
+MOST_DEPTH = 64
 
 
 class TreeShape(Spec):
     """Give `branching` or `parents`. [10, 2, 2] is a root with 10 children, each with 2, each of these with 2."""
 
-    branching: list[int] | None = Field(None, description="Children of each unit, level by level below the root.")
+    branching: list[int] | None = Field(
+        None, max_length=MOST_DEPTH - 1, description="Children of each unit, level by level below the root."
+    )
     trees: int = Field(1, ge=1, le=4096, description="Number of equal trees, with `branching`.")
     parents: list[int] | None = Field(None, description="Parent of each unit, −1 for a root.")
 
@@ -62,13 +65,26 @@ def _check_parents(parents: list[int]) -> None:
     for unit, parent in enumerate(parents):
         if not -1 <= parent < len(parents):
             raise ValueError(f"the parent of unit {unit} is {parent}; −1 to {len(parents) - 1} is allowed")
-    rooted = [parent == -1 for parent in parents]
+    depths = [0 if parent == -1 else None for parent in parents]
     for unit in range(len(parents)):
         path: list[int] = []
-        while not rooted[unit]:
-            if unit in path:
-                raise ValueError(f"parents form a cycle: {' → '.join(map(str, [*path[path.index(unit) :], unit]))}")
+        on_path = set()
+        while depths[unit] is None:
+            if unit in on_path:
+                raise ValueError(f"parents form a cycle: {_shown([*path[path.index(unit) :], unit])}")
             path.append(unit)
+            on_path.add(unit)
             unit = parents[unit]
-        for passed in path:
-            rooted[passed] = True
+        depth = depths[unit]
+        assert depth is not None
+        for passed in reversed(path):
+            depth += 1
+            depths[passed] = depth
+        if depth >= MOST_DEPTH:
+            raise ValueError(f"the tree is {depth + 1} units deep; at most {MOST_DEPTH} are allowed")
+
+
+def _shown(units: list[int]) -> str:
+    if len(units) > 12:
+        return " → ".join(map(str, units[:6])) + f" → … ({len(units) - 1} units)"
+    return " → ".join(map(str, units))

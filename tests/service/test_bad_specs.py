@@ -52,13 +52,39 @@ BAD: dict[str, tuple[dict[str, Any], str, list[str]]] = {
         "#/model/sparsity/structure",
         ["3", "4"],
     ),
-    "a pool larger than the map": (pools(size=17), "#/model", ["17", "16 × 16"]),
+    "a pool larger than the map": (pools(size=17, sigma=2.0), "#/model", ["17", "16 × 16"]),
     "a stride that leaves units out": (pools(size=5, stride=6), "#/model/sparsity", ["6", "5", "no pool"]),
     "a map of another size": (pools(map={"height": 16, "width": 15}), "#/model", ["16 × 15", "256"]),
     "pools that do not divide the units": (
         {"recipe": "group", "model": {"sparsity": {"size": 5}}},
         "#/model",
         ["256", "disjoint pools of 5"],
+    ),
+    "a profile that leaves nothing at the edge": (pools(sigma=0.1), "#/model/sparsity", ["0.1", "size / 12"]),
+    "pools by units beyond memory": (
+        {
+            "recipe": "topographic",
+            "model": {"connection": {"units": 65536}, "sparsity": {"map": {"height": 256, "width": 256}}},
+        },
+        "#/model",
+        ["65536", "entries"],
+    ),
+    "an inhibition beyond memory": (
+        {"recipe": "inhibition-ring", "model": {"connection": {"units": 65536}}},
+        "#/model",
+        ["65536", "entries"],
+    ),
+    "a neighbourhood as large as the ring": (
+        {"recipe": "inhibition-ring", "model": {"sparsity": {"structure": {"free_radius": 32}}}},
+        "#/model",
+        ["32", "64"],
+    ),
+    "a tree too deep": (tree(parents=list(range(-1, 200))), "#/model/sparsity/shape", ["deep", "64"]),
+    "a long cycle": (tree(parents=[*range(1, 60000), 0]), "#/model/sparsity/shape", ["cycle", "60000 units"]),
+    "ISTA with a step of its own": (
+        {"recipe": "lista", "model": {"encoder": {"total_step": 1.0}}},
+        "#/model/encoder",
+        ["ista", "total_step", "1.0"],
     ),
     "a profile of disjoint pools": (
         {"recipe": "group", "model": {"sparsity": {"profile": "gaussian"}}},
@@ -81,7 +107,7 @@ BAD: dict[str, tuple[dict[str, Any], str, list[str]]] = {
         ["coordinate-descent", "tree"],
     ),
     "thresholds of ISTA from pools": (
-        {"recipe": "group", "model": {"encoder": {"kind": "recurrent", "start": "ista"}}},
+        {"recipe": "group", "model": {"encoder": {"kind": "recurrent", "start": "ista", "total_step": None}}},
         "#/model",
         ["ista", "pools"],
     ),
@@ -128,6 +154,13 @@ def test_a_model_whose_parts_do_not_fit_is_refused_with_the_reason(http: httpx2.
     assert pointer in [entry["pointer"] for entry in problem["errors"]]
     for word in words:
         assert word in problem["detail"], (word, problem["detail"])
+
+
+def test_a_flood_of_errors_is_cut_short(http: httpx2.Client, photos: str) -> None:
+    answer = http.post("/v1/jobs", json=PHOTOS | tree(parents=[""] * 50_000))
+    assert answer.status_code == 422
+    assert len(answer.content) < 100_000
+    assert "more errors" in answer.json()["detail"]
 
 
 def test_every_recipe_fits_its_built_in_data_and_says_what_it_costs(http: httpx2.Client, photos: str) -> None:

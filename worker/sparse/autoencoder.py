@@ -109,6 +109,12 @@ class Autoencoder(nn.Module):
     def _cut(self, code: Tensor) -> Tensor:
         return code if self.kept is None else code * self.kept
 
+    def active(self, energy: Energy) -> Tensor:
+        """(batch, units) bool: the units that the dictionary learns from. A tanh that predicts codes is never zero; the
+        codes that it predicts are."""
+        predicts = isinstance(self.encoder, PredictRefine)
+        return self.sparsity.active((energy.decoded if predicts else energy.code).detach())
+
     def learn(self, energy: Energy, factor: float = 1.0) -> None:
         """What is learned from a batch by other means than the optimiser, after its step; `factor` on every rate."""
         self.connection.step(energy.decoded.detach(), factor)

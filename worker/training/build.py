@@ -31,7 +31,9 @@ Tensors = dict[str, Tensor]
 def fresh_model(spec: specs.Model, examples: Tensor, classes: int | None, seed: int) -> Autoencoder:
     """A model initialised from preprocessed `examples` (n, inputs) and `seed`, within its constraints."""
     units = spec.connection.units
-    dictionary = draw_dictionary(examples, units, generator_for(seed, "dictionary"))
+    drawn = connection_from(spec.connection, draw_dictionary(examples, units, generator_for(seed, "dictionary")))
+    drawn.project()  # what an encoder starts from is the dictionary within its constraints
+    dictionary = drawn.dictionary.detach()
     tensors = {"layers.0.dictionary": dictionary}
     tensors |= encoder_tensors(spec, dictionary, seed)
     tensors |= sparsity_tensors(spec.sparsity, dictionary)
@@ -45,14 +47,17 @@ def fresh_model(spec: specs.Model, examples: Tensor, classes: int | None, seed: 
 def model_from(spec: specs.Model, tensors: Tensors) -> Autoencoder:
     """The model made of these tensors. Raises KeyError where one is missing."""
     dictionary = tensors["layers.0.dictionary"]
-    fixed, rate = spec.connection.norm == "fixed", spec.connection.update_rate
-    rate_of_hessian = rate if spec.connection.update == "diagonal-hessian" else None
-    connection = Dense(dictionary, spec.connection.max_norm, fixed=fixed, update_rate=rate_of_hessian)
+    connection = connection_from(spec.connection, dictionary)
     classifier = None
     if isinstance(spec.classifier, specs.Softmax):
         classifier = Softmax(tensors["classifier"], weight=spec.classifier.weight, max_norm=spec.classifier.max_norm)
     sparsity = sparsity_from(spec.sparsity, tensors, dictionary.shape[1])
     return Autoencoder(connection, encoder_from(spec.encoder, tensors), sparsity, classifier)
+
+
+def connection_from(spec: specs.Connection, dictionary: Tensor) -> Dense:
+    rate = spec.update_rate if spec.update == "diagonal-hessian" else None
+    return Dense(dictionary, spec.max_norm, fixed=spec.norm == "fixed", update_rate=rate)
 
 
 def need_classes(classes: int | None) -> int:

@@ -10,7 +10,7 @@ from worker.data.random import generator_for
 from worker.sparse.autoencoder import Autoencoder, Phase
 from worker.sparse.encoders import PredictRefine
 from worker.sparse.measures import Tally
-from worker.sparse.solvers import solve
+from worker.sparse.solvers import bound_of, solve
 
 # Inputs whose exact codes are found to say what the predicted ones miss, and how well they are found.
 GAP_INPUTS = 200
@@ -61,6 +61,7 @@ def code_gap(model: Autoencoder, encoder: PredictRefine, x: Tensor) -> float:
         max_iterations=GAP_ITERATIONS,
         tolerance=GAP_TOLERANCE,
         start=predicted,
+        lipschitz=bound_of(model.connection.dictionary),
     ).code
     found = model.energies(x, predicted).double()
     # a search that is stopped may end above a good prediction

@@ -111,7 +111,8 @@ class Loop:
         model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        model.learn(energy, factor)
+        if phase != "encoder":
+            model.learn(energy, factor)
         model.project(phase)
         if self.revival is not None and phase != "encoder":
             self.revival.note(energy)
@@ -126,7 +127,10 @@ class Loop:
             restart_encoder(self.parts.model, self.spec.model, self.spec.training.seed)
         if self.step == self.prune_at:
             parts = self.parts
-            self.carried.notes["pruning"] = prune(parts.model, self.spec, parts.train, parts.evaluated, parts.whole)
+            phase = parts.schedule.phase(min(self.step, self.total - 1))
+            self.carried.notes["pruning"] = prune(
+                parts.model, self.spec, parts.train, parts.evaluated, parts.whole, phase
+            )
 
     def _energy(self, x: Tensor, labels: Tensor | None, phase: Phase) -> Energy:
         """The energy of a batch (batch, inputs), with what is hidden from its parts in this step."""
@@ -176,9 +180,11 @@ class Loop:
         if not all(finite):
             raise LossNotFinite(first + finite.index(False), self.last_checkpoint)
 
-    def _evaluate(self, indices: Tensor) -> Evaluation:
+    def _evaluate(self, indices: Tensor, *, published: bool = False) -> Evaluation:
         """Raises LossNotFinite before such a number is reported or a model that gives it is kept."""
         phase = self.parts.schedule.phase(min(self.step, self.total - 1))
+        if published and phase == "dictionary":
+            phase = "encoder"
         evaluation = evaluate(self.parts.model, self.parts.evaluated, indices, phase)
         if not all(map(math.isfinite, evaluation.values.values())):
             raise LossNotFinite(self.step, self.last_checkpoint)
@@ -238,7 +244,12 @@ class Loop:
 
     def _stopped(self, *, publish: bool) -> Message:
         file = self._checkpoint()
-        bundle = self._bundle(self._evaluate(self.parts.whole)) if publish else None
+        bundle = None
+        if publish:
+            if self.step < self.parts.schedule.dictionary_steps:
+                # the encoder has not begun: what is published starts from the dictionary as it is
+                restart_encoder(self.parts.model, self.spec.model, self.spec.training.seed)
+            bundle = self._bundle(self._evaluate(self.parts.whole, published=True))
         return {"type": "stopped", "step": self.step, "file": file, "bundle": bundle}
 
     def _finished(self) -> Message:

@@ -7,11 +7,12 @@ used no more often than its top.
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pinwheel import specs
 from worker.data.inputs import Inputs
 from worker.data.random import permutation
-from worker.sparse.autoencoder import Autoencoder
+from worker.sparse.autoencoder import Autoencoder, Phase
 from worker.sparse.sparsity import Tree
 from worker.training.evaluate import evaluate
 
@@ -23,11 +24,11 @@ def prune_step(spec: specs.TrainSpec, total_steps: int) -> int | None:
     sparsity = spec.model.sparsity
     if not isinstance(sparsity, specs.Tree) or sparsity.prune_below is None:
         return None
-    return round(sparsity.prune_at * total_steps)
+    return max(1, round(sparsity.prune_at * total_steps))
 
 
 def prune(
-    model: Autoencoder, spec: specs.TrainSpec, train: Inputs, evaluated: Inputs, indices: torch.Tensor
+    model: Autoencoder, spec: specs.TrainSpec, train: Inputs, evaluated: Inputs, indices: Tensor, phase: Phase
 ) -> dict[str, Any]:
     """Cut the branches used for less than `prune_below` of the training inputs; energies are those of `evaluated`."""
     tree, sparsity = model.sparsity, spec.model.sparsity
@@ -35,9 +36,9 @@ def prune(
     assert isinstance(sparsity, specs.Tree)
     assert sparsity.prune_below is not None
     drawn = permutation(len(train), spec.training.seed, "pruning")[:USAGE_INPUTS].to(train.device)
-    before = evaluate(model, evaluated, indices).values["loss"]
-    cut = tree.prune(evaluate(model, train, drawn).usage, sparsity.prune_below)
-    after = evaluate(model, evaluated, indices).values["loss"]
+    before = evaluate(model, evaluated, indices, phase).values["loss"]
+    cut = tree.prune(usage(model, train, drawn, phase), sparsity.prune_below)
+    after = evaluate(model, evaluated, indices, phase).values["loss"]
     return {
         "units_before": model.units,
         "units_after": int(tree.kept.sum()),
@@ -45,3 +46,13 @@ def prune(
         "energy_when_cut": after,
         "cut": cut.tolist(),
     }
+
+
+@torch.inference_mode()
+def usage(model: Autoencoder, inputs: Inputs, indices: Tensor, phase: Phase) -> Tensor:
+    """(units,) the share of the inputs at `indices` whose codes, as the dictionary learns from them, use each unit"""
+    counts = torch.zeros(model.units, device=inputs.device)
+    for start in range(0, len(indices), inputs.chunk):
+        x, _ = inputs.take(indices[start : start + inputs.chunk])
+        counts += model.active(model.energy(x, phase=phase)).sum(0)
+    return counts / len(indices)

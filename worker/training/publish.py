@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from pinwheel import __version__
-from pinwheel.specs import Recurrent, TrainSpec, unit_map
+from pinwheel.specs import Recurrent, TrainSpec, tree_shape, unit_map
 from worker.data.files import put_folder, write_json, write_tensors
 from worker.data.preprocess import Preprocessor
 from worker.data.reader import Dataset
@@ -27,10 +27,11 @@ from worker.sparse.autoencoder import Autoencoder
 from worker.sparse.encoders import Exact, Feedforward, PredictRefine
 from worker.sparse.encoders import Recurrent as RecurrentEncoder
 from worker.sparse.sparsity import Inhibition, Noise
-from worker.training.build import sparsity_tensors
 from worker.training.evaluate import Evaluation
 
 FORMAT = "pinwheel/1"
+# Units of a learned inhibition up to which previews carry it.
+MOST_DRAWN = 512
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ def filters(model: Autoencoder, preprocessor: Preprocessor) -> dict[str, Tensor]
 def structure(model: Autoencoder, spec: TrainSpec) -> dict[str, Tensor]:
     """`parent` (units,) and `inhibition` (units, units), where the units have them."""
     found = {}
-    fixed = sparsity_tensors(spec.model.sparsity, model.connection.dictionary)
-    if "layers.0.parent" in fixed:
-        found["parent"] = fixed["layers.0.parent"]
+    shape = tree_shape(spec.model)
+    if shape is not None:
+        found["parent"] = torch.tensor(shape.parent_of_each())
     if isinstance(model.sparsity, Inhibition):
         found["inhibition"] = model.sparsity.matrix
     return found
@@ -74,7 +75,10 @@ def write_preview(
 ) -> Path:
     path = out / "previews" / f"{step:09d}.safetensors"
     pictures = {name: picture.half() for name, picture in filters(model, preprocessor).items()}
-    tensors = {**pictures, "usage": usage, **structure(model, spec)}
+    shown = structure(model, spec)
+    if isinstance(model.sparsity, Inhibition) and (model.sparsity.rate == 0 or model.units > MOST_DRAWN):
+        del shown["inhibition"]  # the same at every step, or too large to be looked at again and again
+    tensors = {**pictures, "usage": usage, **shown}
     write_tensors(path, tensors, {"step": str(step), **map_entry(spec)})
     return path
 

@@ -29,7 +29,7 @@ class Revival:
 
     def note(self, energy: Energy) -> None:
         """Count the inputs of a batch."""
-        active = self.model.sparsity.active(energy.code.detach()).any(0)
+        active = self.model.active(energy).any(0)
         self.ages.add_(len(energy.code)).masked_fill_(active, 0)
 
     def cure(self, optimizer: torch.optim.Optimizer, x: Tensor, energy: Energy, step: int) -> int:
@@ -44,6 +44,8 @@ class Revival:
             return 0
         left = x - self.model.connection.decode(energy.decoded.detach())
         errors = left.square().sum(1).cpu() + torch.finfo(x.dtype).tiny
+        if not bool(torch.isfinite(errors).all()):
+            return 0  # the loop is about to say so
         chosen = torch.multinomial(errors, len(units), generator=generator_for(self.seed, "revive", step))
         self.model.revive(units, left[chosen.to(left.device)])
         forget(optimizer, self.model, units)

@@ -2,13 +2,11 @@
 
     rate = base · multiplier · warm · 1                                      in the unsupervised phase
            base · multiplier · warm · 1/2 (1 + cos π (s − s₀) / (S − s₀))    after it, `cosine`
-    warm = min(1, (s + 1) / 100)
-
-Where a dictionary is learned before its encoder, each of both has such a rise and fall of its own.
+    warm = min(1, (s + 1) / min(100, S / 10))
 
 with s finished steps of S, s₀ of them unsupervised. Most of the classification error falls while the rate decays.
 Without `warm` the first updates of Adam, all of full size, switch off some units for good: 10 of 400 on digits within
-10 steps, none with it.
+10 steps, none with it. Where a dictionary is learned before its encoder, each of both has such a rise and fall.
 """
 
 import math
@@ -37,7 +35,7 @@ class Schedule:
             total_steps,
             round(training.unsupervised_fraction * total_steps),
             training.schedule == "cosine",
-            round(training.dictionary_fraction * total_steps),
+            dictionary_steps(training.dictionary_fraction, total_steps),
         )
 
     def phase(self, step: int) -> Phase:
@@ -62,6 +60,11 @@ class Schedule:
             return warm
         done = (step - falls_from) / (first + steps - falls_from)
         return warm * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def dictionary_steps(fraction: float, total_steps: int) -> int:
+    """At least one for the dictionary and one for the encoder, where there are two phases."""
+    return 0 if fraction == 0 else min(max(1, round(fraction * total_steps)), max(0, total_steps - 1))
 
 
 def metrics_interval(total_steps: int, batch_size: int) -> int:

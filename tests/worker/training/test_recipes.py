@@ -10,8 +10,12 @@ import torch
 from safetensors.numpy import load_file
 from training_cases import SMALL_RECIPES, MakePlan, small_recipe, stripes
 
+from pinwheel import specs
 from pinwheel.recipes import RECIPES
 from worker.encoding.engine import Engine
+from worker.sparse.solvers import solve
+from worker.sparse.sparsity import L1
+from worker.training.build import fresh_model
 from worker.training.loop import train
 from worker.training.plan import Plan
 
@@ -78,6 +82,59 @@ def test_branches_that_are_hardly_used_are_cut_and_it_is_said(make_plan: MakePla
     assert (parent >= 0).sum() == told["units"] - 1  # still one root
     assert parent.max() < told["units"]
     assert Engine.load(bundle).encode(stripes(4).images).shape == (4, told["units"])
+
+
+def test_a_tree_keeps_a_unit_whatever_is_to_be_cut(make_plan: MakePlan) -> None:
+    everything = {"sparsity": {"weight": 100.0, "prune_below": 1.0, "prune_at": 0.5}}
+    messages, bundle = run(make_plan(small_recipe("tree", model=everything)))
+    assert messages[-1]["metrics"]["pruned_units"] == 15
+    assert json.loads((bundle / "model.json").read_text())["units"] == 1
+    assert Engine.load(bundle).encode(stripes(3).images).shape == (3, 1)
+
+
+def test_what_is_published_before_the_encoder_began_starts_from_the_dictionary(make_plan: MakePlan) -> None:
+    plan = make_plan(small_recipe("lista", training={"dictionary_fraction": 0.9}))
+    polls = iter(range(1000))
+    last = train(plan, lambda _: None, lambda: "stop publish" if next(polls) >= 30 else None)
+    bundle = plan.out / last["bundle"]
+    engine, told = Engine.load(bundle), json.loads((bundle / "model.json").read_text())
+    weights = load_file(bundle / "weights.safetensors")
+    cosines = (weights["layers.0.encoder"] * weights["layers.0.dictionary"].T).sum(1)
+    np.testing.assert_allclose(cosines, np.linalg.norm(weights["layers.0.encoder"], axis=1), rtol=1e-4)
+    images = stripes(300).images
+    rebuilt, _ = engine.reconstruct(images)
+    pixels = images.reshape(300, -1) / 255.0
+    norms = np.linalg.norm(pixels, axis=1, keepdims=True)
+    x, found = pixels / norms, rebuilt.reshape(300, -1) / norms
+    unexplained = np.square(x - found).sum() / np.square(x - x.mean(0)).sum()
+    assert told["metrics"]["unexplained_variance"] == pytest.approx(unexplained, rel=1e-3)
+    assert "code_gap" in told["metrics"]
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.999])
+def test_both_phases_have_at_least_a_step(make_plan: MakePlan, fraction: float) -> None:
+    messages, _ = run(make_plan(small_recipe("lista", training={"dictionary_fraction": fraction, "epochs": 1})))
+    assert "code_gap" in messages[-1]["metrics"]
+
+
+def test_a_branch_is_cut_by_the_codes_that_are_searched_not_by_those_that_are_predicted(make_plan: MakePlan) -> None:
+    predicted = {"encoder": {"kind": "predict-refine", "activation": "tanh"}}
+    cut = {"sparsity": {"weight": 0.1, "prune_below": 0.4, "prune_at": 0.5}}
+    messages, _ = run(make_plan(small_recipe("tree", model={**predicted, **cut})))
+    assert messages[-1]["metrics"]["pruned_units"] > 0
+
+
+def test_an_untrained_lista_is_ista_whatever_the_norm_of_the_dictionary(make_plan: MakePlan) -> None:
+    examples = torch.rand(40, 12, generator=torch.Generator().manual_seed(0))
+    spec = specs.Model(
+        connection=specs.Dense(units=20, norm="fixed", max_norm=2.0),
+        encoder=specs.Recurrent(passes=5, sign="signed", start="ista", total_step=None),
+        sparsity=specs.L1(weight=0.1),
+    )
+    model = fresh_model(spec, examples, None, 0)
+    dictionary = model.connection.dictionary.detach()
+    stopped = solve(examples, dictionary, L1(0.1), method="ista", max_iterations=5, tolerance=0).code
+    torch.testing.assert_close(model.encode(examples).detach(), stopped, rtol=1e-4, atol=1e-5)
 
 
 def test_a_learned_inhibition_is_published_within_its_constraints(make_plan: MakePlan) -> None:

@@ -56,8 +56,9 @@ class Dense(nn.Module):
 
     @torch.no_grad()
     def revive(self, units: Tensor, examples: Tensor) -> None:
-        """Give silent `units` (k,) the directions of `examples` (k, inputs) as their columns."""
-        self.dictionary[:, units] = self.max_norm * torch.nn.functional.normalize(examples, dim=1).t()
+        """Give silent `units` (k,) the directions of `examples` (k, inputs) as columns, as long as columns are."""
+        length = self.max_norm if self.fixed else torch.linalg.vector_norm(self.dictionary, dim=0).mean()
+        self.dictionary[:, units] = length * torch.nn.functional.normalize(examples, dim=1).t()
 
 
 def draw_dictionary(examples: Tensor, units: int, generator: torch.Generator) -> Tensor:

@@ -47,7 +47,7 @@ class Settings:
             start=start,
             prediction=prediction,
             prediction_weight=weight,
-            lipschitz=bound_of(fixed),
+            lipschitz=None if self.method == "coordinate-descent" else bound_of(fixed),
         )
 
 

@@ -27,10 +27,24 @@ class Tree(Penalty):
         super().__init__()
         self.register_buffer("parent", parent, persistent=False)
         self.register_buffer("kept", torch.ones(len(parent), dtype=torch.bool) if kept is None else kept)
-        self.levels = levels_of(parent)
-        self.members = [descendants(parent, level) for level in self.levels]
+        levels = levels_of(parent)
+        self.depth = len(levels)
+        for number, level in enumerate(levels):
+            self.register_buffer(f"level{number}", level, persistent=False)
+        for number, members in enumerate(descendants(parent, levels) if norm == "linf" else []):
+            self.register_buffer(f"members{number}", members, persistent=False)
         self.weight = weight
         self.norm = norm
+
+    @property
+    def levels(self) -> list[Tensor]:
+        """Units by depth, roots first."""
+        return [getattr(self, f"level{number}") for number in range(self.depth)]
+
+    @property
+    def members(self) -> list[Tensor]:
+        """By depth, every unit of each group (units of the level, most), filled up with −1; for `linf`."""
+        return [getattr(self, f"members{number}") for number in range(self.depth)]
 
     def energies(self, code: Tensor, x: Tensor | None = None) -> Tensor:
         return self.weight * self.norms(code).sum(1)
@@ -65,7 +79,7 @@ class Tree(Penalty):
         inside = (self.prox(v, 1.0) == 0).all(1, keepdim=True)
         largest = v.abs().amax(1, keepdim=True).clamp_min(self.weight or 1e-300)
         low = self.weight / largest
-        high = (low * len(self.levels)).clamp_max(1)
+        high = (low * self.depth).clamp_max(1)
         for _ in range(HALVINGS[v.dtype]):
             middle = (low + high) / 2
             zero = (self.prox(v * middle, 1.0) == 0).all(1, keepdim=True)
@@ -80,6 +94,8 @@ class Tree(Penalty):
         kept = self.kept & (used >= least)
         for level in self.levels[1:]:
             kept[level] &= kept[self.parent[level]]
+        if not bool(kept.any()):
+            kept[self.levels[0][used[self.levels[0]].argmax()]] = True  # something has to be left
         cut = (self.kept & ~kept).nonzero().reshape(-1)
         self.kept.copy_(kept)
         return cut
@@ -138,15 +154,15 @@ def levels_of(parent: Tensor) -> list[Tensor]:
     return levels
 
 
-def descendants(parent: Tensor, tops: Tensor) -> Tensor:
-    """(tops, most) every unit of each top's group, itself included, filled up with −1."""
-    groups = {int(top): [int(top)] for top in tops}
-    top_of = {int(top): int(top) for top in tops}
-    for level in levels_of(parent):
+def descendants(parent: Tensor, levels: list[Tensor]) -> list[Tensor]:
+    """By depth, (tops, most): every unit of each top's group, itself included, filled up with −1."""
+    groups = {unit: [unit] for unit in range(len(parent))}
+    for level in reversed(levels[1:]):
         for unit in level.tolist():
-            above = top_of.get(int(parent[unit]))
-            if above is not None and unit not in top_of:
-                top_of[unit] = above
-                groups[above].append(unit)
-    most = max(map(len, groups.values()))
-    return torch.tensor([members + [-1] * (most - len(members)) for members in groups.values()])
+            groups[int(parent[unit])] += groups[unit]
+    padded = []
+    for level in levels:
+        most = max(len(groups[unit]) for unit in level.tolist())
+        rows = [groups[unit] + [-1] * (most - len(groups[unit])) for unit in level.tolist()]
+        padded.append(torch.tensor(rows))
+    return padded
