@@ -9,8 +9,8 @@ predict exact codes, as in the recipe's second phase, with codes that are found 
 
 A pass is one shrinkage: pass 1 is h(E x), the first ISTA iteration from zero, so that T passes stand against T
 iterations. The paper counts uses of S: its T is T + 1 here. Every photograph is cut by columns: training 0 to 70 %,
-validation 70 to 85 %, test from 85 %. The whitening is softer than the recipe's: `zca_epsilon` is 5 instead of 0.3,
-chosen because FISTA converges in a few iterations otherwise and leaves little to save.
+validation 70 to 85 %, test from 85 %. The whitening of the recipe is soft: where it
+flattens the spectrum, FISTA converges in a few iterations and leaves little to save.
 """
 
 import argparse
@@ -37,7 +37,6 @@ from worker.training.prepare import ADAM_BETAS, Prepared
 DEPTHS = range(1, 101)
 TEST_PATCHES = 500
 SETTINGS: dict[str, Any] = {
-    "preprocessing": {"patch_size": 10, "zca_epsilon": 5.0},
     "model": {
         "connection": {"update": "adam"},
         "encoder": {"solver": {"max_iterations": 30, "tolerance": 1e-2}},

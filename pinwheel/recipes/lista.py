@@ -15,7 +15,7 @@ LISTA = Recipe(
     dataset="photos",
     cost="100 units, 3 passes, 100 000 patches of 10 × 10 pixels, 4 epochs: about a minute on two CPU cores",
     spec=TrainSpec(
-        preprocessing=PHOTO_PATCHES.model_copy(update={"patch_size": 10}),
+        preprocessing=PHOTO_PATCHES.model_copy(update={"patch_size": 10, "zca_epsilon": 5.0}),
         model=Model(
             connection=Dense(units=100, norm="fixed", update="diagonal-hessian"),
             encoder=Recurrent(
@@ -28,7 +28,7 @@ LISTA = Recipe(
                 rate_multiplier=1.0,
                 bias_rate_multiplier=1.0,
             ),
-            sparsity=L1(weight=1.0),
+            sparsity=L1(weight=0.5),
         ),
         training=Training(epochs=4, batch_size=200, learning_rate=3e-3, dictionary_fraction=0.4, revive_after=20_000),
         resources=Resources(),
