@@ -1,6 +1,6 @@
 """How a code is found from an input."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -62,6 +62,14 @@ class Recurrent(Spec):
     bias_rate_multiplier: float = Field(
         0.1, gt=0, le=100, description="Learning rate of the bias, relative to the base."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bound_of_the_start(cls, given: Any) -> Any:
+        """Where nothing is said of it, only `drsae` has a total step."""
+        if isinstance(given, dict) and "total_step" not in given and given.get("start", "drsae") != "drsae":
+            return given | {"total_step": None}
+        return given
 
     @model_validator(mode="after")
     def _has_its_step(self) -> Self:

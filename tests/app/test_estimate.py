@@ -15,7 +15,14 @@ SHAPE = (6, 6, 1)
 SOLVER = {"method": "fista", "max_iterations": 40}
 ENCODERS: dict[str, dict[str, Any]] = {
     "recurrent": {"kind": "recurrent", "passes": 5},
-    "lista": {"kind": "recurrent", "passes": 3, "start": "ista", "target": "exact-code", "solver": SOLVER},
+    "lista": {
+        "kind": "recurrent",
+        "passes": 3,
+        "start": "ista",
+        "total_step": None,
+        "target": "exact-code",
+        "solver": SOLVER,
+    },
     "relu": {"kind": "feedforward"},
     "without gain": {"kind": "feedforward", "gain": False},
     "psd": {"kind": "predict-refine", "solver": SOLVER},
