@@ -22,7 +22,6 @@ from pinwheel.specs import (
     TrainSpec,
     solver_of,
 )
-from pinwheel.specs.model import members, num_pools
 
 FLOPS_PER_SECOND = 50e9  # of two CPU cores
 LEAST_MEMORY_BYTES = 400 * 1024 * 1024
@@ -127,7 +126,7 @@ def structure_numbers(model: Model) -> int:
     if isinstance(sparsity, Inhibition):
         numbers += 2 * units * units
     if isinstance(sparsity, Pools) and sparsity.layout != "disjoint":
-        numbers += num_pools(sparsity, units) * (2 * units + 3 * members(sparsity))
+        numbers += sparsity.num_pools(units) * (2 * units + 3 * sparsity.members)
     return numbers
 
 

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from app.documented import content, errors
 from app.formats.negotiate import choose
 from app.maps import FORMATS, KINDS, available, description, read_material
-from app.routes.models import caching
+from app.routes.models import headers_of
 from app.services import Held
 from pinwheel.errors import InvalidConfig, NotFound
 from pinwheel.pictures.sheet import picture
@@ -33,12 +33,7 @@ def read_map(
     name, version = record["name"], record["version"]
     _check(kind, record)
     chosen = choose(request.headers.get("accept"), format, FORMATS)
-    headers = {
-        "ETag": f'"{name}-{version}-{record["job"]}-{kind}-{chosen}"',
-        "Cache-Control": caching(model),
-        "Vary": "Accept",
-        "X-Model": f"{name}@{version}",
-    }
+    headers = headers_of(model, record, kind, chosen)
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     material = read_material(services.artifacts.model(name, version) / "units.safetensors", record, kind)

@@ -29,6 +29,17 @@ def caching(model: str) -> str:
     return IMMUTABLE if "@" in model else "no-cache"
 
 
+def headers_of(model: str, record: dict[str, Any], *what: str) -> dict[str, str]:
+    """Of an answer about a version, which never changes: asked for as `model`, told apart from others by `what`."""
+    name, version = record["name"], record["version"]
+    return {
+        "ETag": f'"{"-".join([name, str(version), record["job"], *what])}"',
+        "Cache-Control": caching(model),
+        "Vary": "Accept",
+        "X-Model": f"{name}@{version}",
+    }
+
+
 @router.get("", responses=errors(422))
 def list_models(services: Held, page: Paged) -> dict[str, Any]:
     """The newest version of every model, by name."""
@@ -71,12 +82,7 @@ def read_weights(
     name, version = record["name"], record["version"]
     chosen = choose(request.headers.get("accept"), format, WEIGHT_FORMATS)
     path = services.artifacts.model(name, version) / "weights.safetensors"
-    headers = {
-        "ETag": f'"{name}-{version}-{record["job"]}-{chosen}"',
-        "Cache-Control": caching(model),
-        "Vary": "Accept",
-        "X-Model": f"{name}@{version}",
-    }
+    headers = headers_of(model, record, chosen)
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     if not path.exists():

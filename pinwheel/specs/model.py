@@ -94,24 +94,11 @@ def _check_amounts(encoder: Encoder, sparsity: Sparsity, units: int) -> None:
     """Whether the matrices of the structure, all of which are kept in memory, are of a size that can be."""
     entries = units * units if isinstance(encoder, Recurrent) or isinstance(sparsity, Inhibition) else 0
     if isinstance(sparsity, Pools) and sparsity.layout != "disjoint":
-        entries = max(entries, units * num_pools(sparsity, units), num_pools(sparsity, units) * members(sparsity))
+        entries = max(entries, sparsity.num_pools(units) * max(units, sparsity.members))
     if isinstance(sparsity, Tree) and sparsity.norm == "linf" and units > MOST_LINF_UNITS:
         raise ValueError(f"a tree with norm 'linf' has at most {MOST_LINF_UNITS} units, not {units}; 'l2' takes more")
     if entries > MOST_ENTRIES:
         raise ValueError(f"{units} units make a matrix of {entries} entries; at most {MOST_ENTRIES} are kept")
-
-
-def num_pools(pools: Pools, units: int) -> int:
-    stride = pools.stride or pools.size
-    if pools.layout != "torus":
-        return -(-units // stride)
-    sides = pools.map_of(units)
-    return -(-sides.height // stride) * -(-sides.width // stride)
-
-
-def members(pools: Pools) -> int:
-    """Units of one pool."""
-    return pools.size**2 if pools.layout == "torus" else pools.size
 
 
 def solver_of(encoder: Encoder) -> Solver | None:

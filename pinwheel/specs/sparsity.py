@@ -63,6 +63,22 @@ class Pools(Spec):
             raise ValueError("a gaussian profile goes with pools on a ring or a torus; disjoint pools are flat")
         return self
 
+    @property
+    def distance(self) -> int:
+        """Units from one pool to the next."""
+        return self.stride or self.size
+
+    @property
+    def members(self) -> int:
+        """Units of one pool."""
+        return self.size**2 if self.layout == "torus" else self.size
+
+    def num_pools(self, units: int) -> int:
+        if self.layout != "torus":
+            return -(-units // self.distance)
+        sides = self.map_of(units)
+        return -(-sides.height // self.distance) * -(-sides.width // self.distance)
+
     def map_of(self, units: int) -> Map:
         """The torus of this many units. Raises ValueError where it does not exist."""
         side = round(units**0.5)
@@ -95,8 +111,7 @@ class Ring(Spec):
 
     @model_validator(mode="after")
     def _inhibits(self) -> Self:
-        if self.radius is not None and self.radius <= self.free_radius:
-            raise ValueError(f"radius {self.radius} leaves nothing beyond free_radius {self.free_radius} to inhibit")
+        _check_radii(self.free_radius, self.radius)
         return self
 
 
@@ -110,9 +125,13 @@ class Sheet(Spec):
 
     @model_validator(mode="after")
     def _inhibits(self) -> Self:
-        if self.radius is not None and self.radius <= self.free_radius:
-            raise ValueError(f"radius {self.radius} leaves nothing beyond free_radius {self.free_radius} to inhibit")
+        _check_radii(self.free_radius, self.radius)
         return self
+
+
+def _check_radii(free_radius: float, radius: float | None) -> None:
+    if radius is not None and radius <= free_radius:
+        raise ValueError(f"radius {radius} leaves nothing beyond free_radius {free_radius} to inhibit")
 
 
 class Branches(Spec):

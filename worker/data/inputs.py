@@ -4,6 +4,7 @@ Patches are drawn once and kept. Whole images are kept where they fit, and read 
 they do not; a batch is the same either way.
 """
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -61,6 +62,11 @@ class Inputs:
         if self.resident is not None:
             return self.resident.index_select(0, indices), labels
         return self._read(self.rows[indices.cpu()]).to(self.device), labels
+
+    def batches(self, indices: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """What `take` gives of all `indices`, a bounded number at a time."""
+        for start in range(0, len(indices), self.chunk):
+            yield self.take(indices[start : start + self.chunk])
 
     def _read(self, rows: Tensor) -> Tensor:
         images = self.dataset.images

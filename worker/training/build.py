@@ -36,7 +36,7 @@ def fresh_model(spec: specs.Model, examples: Tensor, classes: int | None, seed: 
     dictionary = drawn.dictionary.detach()
     tensors = {"layers.0.dictionary": dictionary}
     tensors |= encoder_tensors(spec, dictionary, seed)
-    tensors |= sparsity_tensors(spec.sparsity, dictionary)
+    tensors |= sparsity_tensors(spec, dictionary)
     if isinstance(spec.classifier, specs.Softmax):
         tensors["classifier"] = draw_weights(need_classes(classes), units, generator_for(seed, "classifier"))
     model = model_from(spec, tensors)
@@ -146,20 +146,25 @@ def recurrent_from(spec: specs.Recurrent, tensors: Tensors) -> Recurrent:
     )
 
 
-def sparsity_tensors(spec: specs.Sparsity, dictionary: Tensor) -> Tensors:
+def sparsity_tensors(spec: specs.Model, dictionary: Tensor) -> Tensors:
     """First tensors of the sparsity, structure included, for `dictionary` (inputs, units)."""
     inputs, units = dictionary.shape
-    if isinstance(spec, specs.Tree):
-        return {"layers.0.parent": torch.tensor(spec.shape.parent_of_each())}
-    if isinstance(spec, specs.Inhibition):
-        tensors = {"layers.0.inhibition": first_inhibition(spec.structure, units)}
-        if isinstance(spec.structure, specs.Branches):
-            tensors["layers.0.parent"] = torch.tensor(spec.structure.shape.parent_of_each())
-        return tensors
-    if isinstance(spec, specs.Noise):
-        fresh = Noise.fresh(units, inputs, spec.weight)
-        return {"layers.0.spread": fresh.spread, "layers.0.spread_bias": fresh.bias}
-    return {}
+    tensors: Tensors = {}
+    parent = parents(spec)
+    if parent is not None:
+        tensors["layers.0.parent"] = parent
+    if isinstance(spec.sparsity, specs.Inhibition):
+        tensors["layers.0.inhibition"] = first_inhibition(spec.sparsity.structure, units)
+    if isinstance(spec.sparsity, specs.Noise):
+        fresh = Noise.fresh(units, inputs, spec.sparsity.weight)
+        tensors |= {"layers.0.spread": fresh.spread, "layers.0.spread_bias": fresh.bias}
+    return tensors
+
+
+def parents(spec: specs.Model) -> Tensor | None:
+    """(units,) the parent of each unit, where they form a tree"""
+    shape = specs.tree_shape(spec)
+    return None if shape is None else torch.tensor(shape.parent_of_each())
 
 
 def first_inhibition(structure: specs.Structure, units: int) -> Tensor:
@@ -193,15 +198,14 @@ def sparsity_from(spec: specs.Sparsity, tensors: Tensors, units: int) -> Penalty
 
 
 def pools_from(spec: specs.Pools, units: int) -> Pools:
-    stride = spec.stride or spec.size
     profile, dimensions = None, 2 if spec.layout == "torus" else 1
     if spec.profile == "gaussian":
         profile = gaussian_profile(spec.size, spec.sigma or spec.size / 4, dimensions)
     if spec.layout == "torus":
         sides = spec.map_of(units)
-        members = torus_pools(sides.height, sides.width, spec.size, stride)
+        members = torus_pools(sides.height, sides.width, spec.size, spec.distance)
     elif spec.layout == "ring":
-        members = ring_pools(units, spec.size, stride)
+        members = ring_pools(units, spec.size, spec.distance)
     else:
         members = disjoint_pools(units, spec.size)
     disjoint = spec.layout == "disjoint"

@@ -1,6 +1,6 @@
 """Metrics of a model on held-out inputs, or on a fixed part of the training inputs where none are held out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,7 +10,6 @@ from worker.data.random import generator_for
 from worker.sparse.autoencoder import Autoencoder, Phase
 from worker.sparse.encoders import PredictRefine
 from worker.sparse.measures import Tally
-from worker.sparse.solvers import bound_of, solve
 
 # Inputs whose exact codes are found to say what the predicted ones miss, and how well they are found.
 GAP_INPUTS = 200
@@ -35,8 +34,7 @@ def evaluate(model: Autoencoder, inputs: Inputs, indices: Tensor, phase: Phase =
     tally = Tally(inputs.size, model.units, inputs.device)
     terms: dict[str, Tensor] = {}
     noise = generator_for(0, "evaluation", device=inputs.device)
-    for start in range(0, len(indices), inputs.chunk):
-        x, labels = inputs.take(indices[start : start + inputs.chunk])
+    for x, labels in inputs.batches(indices):
         energy = model.energy(x, labels, noise=noise, phase=phase)
         same = energy.decoded is energy.code
         reconstruction = energy.reconstruction if same else model.connection.decode(energy.code)
@@ -53,16 +51,8 @@ def evaluate(model: Autoencoder, inputs: Inputs, indices: Tensor, phase: Phase =
 def code_gap(model: Autoencoder, encoder: PredictRefine, x: Tensor) -> float:
     """Energy of the predicted codes of `x` (n, inputs) over that of the exact ones, minus one."""
     predicted = model.encode(x)
-    exact = solve(
-        x,
-        model.connection.dictionary,
-        model.sparsity,
-        sign=encoder.settings.sign,
-        max_iterations=GAP_ITERATIONS,
-        tolerance=GAP_TOLERANCE,
-        start=predicted,
-        lipschitz=bound_of(model.connection.dictionary),
-    ).code
+    settings = replace(encoder.settings, method="fista", max_iterations=GAP_ITERATIONS, tolerance=GAP_TOLERANCE)
+    exact = settings.solve(x, model.connection.dictionary, model.sparsity, start=predicted).code
     found = model.energies(x, predicted).double()
     # a search that is stopped may end above a good prediction
     least = float(torch.minimum(found, model.energies(x, exact).double()).sum())

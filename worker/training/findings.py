@@ -34,8 +34,7 @@ def found(parts: Prepared, spec: TrainSpec, evaluation: Evaluation, step: int, n
 def coactivation(model: Autoencoder, inputs: Inputs, indices: Tensor) -> Tensor:
     """(units, units) the share of the inputs at `indices` that switch both units on"""
     counts = torch.zeros(model.units, model.units, device=inputs.device)
-    for start in range(0, len(indices), inputs.chunk):
-        x, _ = inputs.take(indices[start : start + inputs.chunk])
+    for x, _ in inputs.batches(indices):
         active = model.sparsity.active(model.encode(x)).float()
         counts.addmm_(active.t(), active)
     return counts / len(indices)

@@ -127,7 +127,7 @@ class Loop:
             restart_encoder(self.parts.model, self.spec.model, self.spec.training.seed)
         if self.step == self.prune_at:
             parts = self.parts
-            phase = parts.schedule.phase(min(self.step, self.total - 1))
+            phase = parts.schedule.phase(self.step)
             self.carried.notes["pruning"] = prune(
                 parts.model, self.spec, parts.train, parts.evaluated, parts.whole, phase
             )
@@ -182,7 +182,7 @@ class Loop:
 
     def _evaluate(self, indices: Tensor, *, published: bool = False) -> Evaluation:
         """Raises LossNotFinite before such a number is reported or a model that gives it is kept."""
-        phase = self.parts.schedule.phase(min(self.step, self.total - 1))
+        phase = self.parts.schedule.phase(self.step)
         if published and phase == "dictionary":
             phase = "encoder"
         evaluation = evaluate(self.parts.model, self.parts.evaluated, indices, phase)

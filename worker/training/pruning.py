@@ -52,7 +52,6 @@ def prune(
 def usage(model: Autoencoder, inputs: Inputs, indices: Tensor, phase: Phase) -> Tensor:
     """(units,) the share of the inputs at `indices` whose codes, as the dictionary learns from them, use each unit"""
     counts = torch.zeros(model.units, device=inputs.device)
-    for start in range(0, len(indices), inputs.chunk):
-        x, _ = inputs.take(indices[start : start + inputs.chunk])
+    for x, _ in inputs.batches(indices):
         counts += model.active(model.energy(x, phase=phase)).sum(0)
     return counts / len(indices)

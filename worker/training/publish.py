@@ -19,14 +19,14 @@ import torch
 from torch import Tensor
 
 from pinwheel import __version__
-from pinwheel.specs import Recurrent, TrainSpec, tree_shape, unit_map
+from pinwheel.specs import TrainSpec, unit_map
 from worker.data.files import put_folder, write_json, write_tensors
 from worker.data.preprocess import Preprocessor
 from worker.data.reader import Dataset
 from worker.sparse.autoencoder import Autoencoder
-from worker.sparse.encoders import Exact, Feedforward, PredictRefine
-from worker.sparse.encoders import Recurrent as RecurrentEncoder
+from worker.sparse.encoders import Exact, Feedforward, PredictRefine, Recurrent
 from worker.sparse.sparsity import Inhibition, Noise
+from worker.training.build import parents
 from worker.training.evaluate import Evaluation
 
 FORMAT = "pinwheel/1"
@@ -44,7 +44,7 @@ class Findings:
     notes: dict[str, Any] = field(default_factory=dict)  # into model.json
 
 
-def learned_encoder(model: Autoencoder) -> Feedforward | RecurrentEncoder | None:
+def learned_encoder(model: Autoencoder) -> Feedforward | Recurrent | None:
     """The encoder with a matrix of its own, where there is one."""
     encoder = model.encoder.predictor if isinstance(model.encoder, PredictRefine) else model.encoder
     return None if isinstance(encoder, Exact) else encoder  # type: ignore[return-value]
@@ -62,9 +62,9 @@ def filters(model: Autoencoder, preprocessor: Preprocessor) -> dict[str, Tensor]
 def structure(model: Autoencoder, spec: TrainSpec) -> dict[str, Tensor]:
     """`parent` (units,) and `inhibition` (units, units), where the units have them."""
     found = {}
-    shape = tree_shape(spec.model)
-    if shape is not None:
-        found["parent"] = torch.tensor(shape.parent_of_each())
+    parent = parents(spec.model)
+    if parent is not None:
+        found["parent"] = parent
     if isinstance(model.sparsity, Inhibition):
         found["inhibition"] = model.sparsity.matrix
     return found
@@ -96,7 +96,7 @@ def published_weights(model: Autoencoder, spec: TrainSpec) -> dict[str, Tensor]:
         weights |= {"layers.0.encoder": encoder.encoder, "layers.0.bias": encoder.bias}
     if isinstance(encoder, Feedforward) and encoder.gain is not None:
         weights["layers.0.gain"] = encoder.gain
-    if isinstance(encoder, RecurrentEncoder):
+    if isinstance(encoder, Recurrent):
         weights["layers.0.explaining_away"] = encoder.matrix()
     if isinstance(model.sparsity, Noise):
         weights |= {"layers.0.spread": model.sparsity.spread, "layers.0.spread_bias": model.sparsity.bias}
@@ -175,7 +175,6 @@ def description(
         "classes": classes,
         "class_names": dataset.class_names if classes is not None else None,
         "map": unit_map(spec.model),
-        "passes": spec.model.encoder.passes if isinstance(spec.model.encoder, Recurrent) else None,
         "metrics": findings.evaluation.values,
         "step": findings.step,
         **findings.notes,

@@ -29,9 +29,9 @@ class Encoder(nn.Module, ABC):
     def encode(self, x: Tensor, connection: Dense, sparsity: Penalty, passes: int | None = None) -> Tensor:
         """(batch, inputs) → codes (batch, units). `passes`: for encoders with passes, instead of the trained number."""
 
-    @abstractmethod
     def infer(self, x: Tensor, seen: Tensor, connection: Dense, sparsity: Penalty) -> Inferred:
         """Codes to learn from; the encoder itself sees `seen`, a version of `x` (batch, inputs) with inputs hidden."""
+        return Inferred(self.encode(seen, connection, sparsity))
 
     def rates(self) -> Rates:
         """Parameters with their learning rates, relative to the base."""

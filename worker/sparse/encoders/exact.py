@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from worker.sparse.connections import Dense
-from worker.sparse.encoders.encoder import Encoder, Inferred
+from worker.sparse.encoders.encoder import Encoder
 from worker.sparse.solvers import Solution, bound_of, solve
 from worker.sparse.sparsity import Penalty
 
@@ -58,6 +58,3 @@ class Exact(Encoder):
 
     def encode(self, x: Tensor, connection: Dense, sparsity: Penalty, passes: int | None = None) -> Tensor:
         return self.settings.solve(x, connection.dictionary, sparsity).code
-
-    def infer(self, x: Tensor, seen: Tensor, connection: Dense, sparsity: Penalty) -> Inferred:
-        return Inferred(self.encode(seen, connection, sparsity))

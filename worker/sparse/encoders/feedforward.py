@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from worker.sparse.bounds import PerUnit, Rates
 from worker.sparse.connections import Dense
-from worker.sparse.encoders.encoder import Encoder, Inferred
+from worker.sparse.encoders.encoder import Encoder
+from worker.sparse.encoders.shrink import shrink
 from worker.sparse.sparsity import Penalty
 
 ACTIVATIONS = ("relu", "shrink", "tanh", "linear")
@@ -55,16 +56,12 @@ class Feedforward(Encoder):
     def predict(self, x: Tensor, passes: int | None = None) -> Tensor:
         """(batch, inputs) → (batch, units)"""
         if self.activation == "shrink":
-            value = x @ self.encoder.t()
-            code = value.sign() * (value.abs() - self.bias).relu()
+            code = shrink(x @ self.encoder.t(), self.bias)
         else:
             code = torch.addmm(self.bias, x, self.encoder.t())
             if self.activation != "linear":
                 code = code.relu() if self.activation == "relu" else code.tanh()
         return code if self.gain is None else code * self.gain
-
-    def infer(self, x: Tensor, seen: Tensor, connection: Dense, sparsity: Penalty) -> Inferred:
-        return Inferred(self.predict(seen))
 
     def rates(self) -> Rates:
         rates = [(self.encoder, self.rate_multiplier), (self.bias, self.rate_multiplier)]

@@ -25,7 +25,8 @@ from torch.autograd.function import once_differentiable
 
 from worker.sparse.bounds import PerUnit, Rates, bound_norms_
 from worker.sparse.connections import Dense
-from worker.sparse.encoders.encoder import Encoder, Inferred
+from worker.sparse.encoders.encoder import Encoder
+from worker.sparse.encoders.shrink import shrink
 from worker.sparse.solvers import largest_eigenvalue
 from worker.sparse.sparsity import Penalty
 
@@ -82,9 +83,6 @@ class Recurrent(Encoder):
             return code
         return last_signed_code(drive, matrix, self.bias, passes)
 
-    def infer(self, x: Tensor, seen: Tensor, connection: Dense, sparsity: Penalty) -> Inferred:
-        return Inferred(self.predict(seen))
-
     def matrix(self) -> Tensor:
         """S = I + S̃ (units, units)"""
         return self.explaining_away + self.identity
@@ -116,14 +114,17 @@ class Recurrent(Encoder):
 def ista_matrices(dictionary: Tensor, weight: float) -> tuple[Tensor, Tensor, Tensor]:
     """E = Dᵀ/L, S̃ = −DᵀD/L, b = weight/L"""
     step = 1 / largest_eigenvalue(dictionary)
-    bias = dictionary.new_full((dictionary.shape[1],), step * weight)
-    return step * dictionary.t(), -step * (dictionary.t() @ dictionary), bias
+    return gradient_steps(dictionary, step, step * weight)
 
 
 def drsae_matrices(dictionary: Tensor, passes: int, total_step: float) -> tuple[Tensor, Tensor, Tensor]:
     """E = (τ/T) Dᵀ, S̃ = −(τ/T) DᵀD, b ≈ 0"""
-    step = total_step / passes
-    bias = dictionary.new_full((dictionary.shape[1],), FIRST_BIAS)
+    return gradient_steps(dictionary, total_step / passes, FIRST_BIAS)
+
+
+def gradient_steps(dictionary: Tensor, step: float, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Matrices whose passes are proximal gradient steps of this size, with this threshold."""
+    bias = dictionary.new_full((dictionary.shape[1],), threshold)
     return step * dictionary.t(), -step * (dictionary.t() @ dictionary), bias
 
 
@@ -180,11 +181,6 @@ def last_signed_code(drive: Tensor, matrix: Tensor, threshold: Tensor, passes: i
     for _ in range(passes - 1):
         code = shrink(torch.addmm(drive, code, matrix.t()), threshold)
     return code
-
-
-def shrink(value: Tensor, threshold: Tensor) -> Tensor:
-    """sign(v) max(0, |v| − θ)"""
-    return value - torch.maximum(torch.minimum(value, threshold), -threshold)
 
 
 class UnrolledSigned(torch.autograd.Function):

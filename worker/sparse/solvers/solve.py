@@ -14,7 +14,9 @@ r = x − D z scaled by s into the unit ball of the dual norm,
 and otherwise where ten iterations lower the energy by less than the tolerance.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,6 +24,8 @@ from torch import Tensor
 from worker.sparse.solvers.coordinates import sweep
 from worker.sparse.solvers.quadratic import Quadratic, largest_eigenvalue
 from worker.sparse.sparsity import L1, Inhibition, Penalty
+
+State: TypeAlias = tuple[Tensor, ...]
 
 METHODS = ("fista", "ista", "coordinate-descent")
 CHECK_EVERY = 10
@@ -92,41 +96,38 @@ class _Search:
         self.energies: list[Tensor] = []
 
     def by_gradients(self, code: Tensor, most: int, lipschitz: float, momentum: bool) -> Solution:
-        self._begin(code)
-        point, pace = code, code.new_ones(len(code), 1)
-        for iteration in range(1, most + 1):
+        def advance(code: Tensor, point: Tensor, pace: Tensor) -> State:
             ahead = self.smooth.step(point, lipschitz)
             if self.nonnegative:
                 ahead.clamp_min_(0)
             found = self.sparsity.descend(ahead, point, lipschitz)
-            if momentum:
-                point, pace = extrapolated(code, found, point, pace)
-            else:
-                point = found
-            code = found
-            self._note(code)
-            if iteration % CHECK_EVERY == 0 or iteration == most:
-                left = self._unfinished(code)
-                if left is not None:
-                    code, point, pace = code[left], point[left], pace[left]
-                if len(code) == 0:
-                    break
-        return self._end(code, iteration)
+            return (found, *extrapolated(code, found, point, pace)) if momentum else (found, found, pace)
+
+        return self._run((code, code, code.new_ones(len(code), 1)), advance, most, CHECK_EVERY)
 
     def by_coordinates(self, code: Tensor, most: int) -> Solution:
-        self._begin(code)
-        gram = self.smooth.full_gram()
-        assert isinstance(self.sparsity, L1 | Inhibition)  # `solve` has checked
+        gram, sparsity = self.smooth.full_gram(), self.sparsity
+        assert isinstance(sparsity, L1 | Inhibition)  # `solve` has checked
+
+        def advance(code: Tensor) -> State:
+            return (sweep(code, self.smooth.linear, gram, sparsity, self.nonnegative),)
+
+        return self._run((code,), advance, most, SWEEPS_PER_CHECK)
+
+    def _run(self, state: State, advance: Callable[..., State], most: int, check_every: int) -> Solution:
+        """`advance` gives the next state from one; the code is its first tensor, and all have a row for each input."""
+        self._begin(state[0])
         for iteration in range(1, most + 1):
-            code = sweep(code, self.smooth.linear, gram, self.sparsity, self.nonnegative)
-            self._note(code)
-            if iteration % SWEEPS_PER_CHECK == 0 or iteration == most:
-                left = self._unfinished(code)
+            state = advance(*state)
+            self._note(state[0])
+            if iteration % check_every == 0 or iteration == most:
+                left = self._unfinished(state[0])
                 if left is not None:
-                    code = code[left]
-                if len(code) == 0:
+                    state = tuple(part[left] for part in state)
+                if len(state[0]) == 0:
                     break
-        return self._end(code, iteration)
+        self._keep(state[0], self.open)
+        return Solution(self.result, iteration, self.gap, self.energies)
 
     def _begin(self, code: Tensor) -> None:
         self.result = code
@@ -135,10 +136,6 @@ class _Search:
         self.last = code.new_full((len(code),), torch.inf)
         self.gap = code.new_zeros(len(code)) if self.sparsity.exact_prox and self.tolerance > 0 else None
         self._note(code)
-
-    def _end(self, code: Tensor, iterations: int) -> Solution:
-        self._keep(code, self.open)
-        return Solution(self.result, iterations, self.gap, self.energies)
 
     def _keep(self, code: Tensor, which: Tensor) -> None:
         if len(code) == len(self.result) and bool(which.all()):

@@ -24,7 +24,6 @@ class Pools(Penalty):
     """`members` (pools, size) indices of units, `profile` (size,) or (pools, size): g of each member."""
 
     members: Tensor
-    profile: Tensor
     matrix: Tensor
 
     def __init__(
@@ -42,7 +41,6 @@ class Pools(Penalty):
             raise ValueError("disjoint pools are flat; a profile goes with pools that overlap")
         given = torch.ones(members.shape[1]) if profile is None else profile
         self.register_buffer("members", members, persistent=False)
-        self.register_buffer("profile", given.expand(members.shape), persistent=False)
         self.register_buffer("matrix", profile_matrix(members, given.expand(members.shape), units), persistent=False)
         if (self.matrix.sum(0) == 0).any():
             raise ValueError(f"unit {int((self.matrix.sum(0) == 0).nonzero()[0])} is in no pool; every unit needs one")

@@ -107,15 +107,15 @@ class Tree(Penalty):
 
     def _l2_prox(self, v: Tensor, threshold: float) -> Tensor:
         rows = v.t().contiguous()  # a row for each unit: levels are then few and large pieces of memory
-        squares, shares = rows.square(), torch.empty_like(rows)
-        for number in range(len(self.levels) - 1, -1, -1):
-            level = self.levels[number]
+        squares, shares, levels = rows.square(), torch.empty_like(rows), self.levels
+        for number in range(self.depth - 1, -1, -1):
+            level = levels[number]
             norms = squares[level].sqrt_()
             share = (1 - threshold / norms.clamp_min(torch.finfo(v.dtype).tiny)).clamp_min_(0)
             shares[level] = share
             if number > 0:
                 squares.index_add_(0, self.parent[level], norms.mul_(share).square_())
-        for level in self.levels[1:]:
+        for level in levels[1:]:
             shares[level] *= shares[self.parent[level]]
         return rows.mul_(shares).t().contiguous()
 
