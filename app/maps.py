@@ -1,21 +1,25 @@
 """Pictures of structured models: which a model has, and each as a picture or as its numbers."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from app.filters import read_units
 from pinwheel.errors import Gone
 from pinwheel.pictures.inhibition import draw_inhibition, inhibition_numbers, most_inhibited
 from pinwheel.pictures.invariance import draw_invariance
+from pinwheel.pictures.orientation_map import orientation_map
+from pinwheel.pictures.orientation_sheet import draw_orientation
 from pinwheel.pictures.sheet import Sheet
 from pinwheel.pictures.statistics import filter_statistics
 from pinwheel.pictures.topography import map_differences
 from pinwheel.pictures.topography_sheet import draw_topography
 from pinwheel.pictures.tree import draw_tree, tree_numbers
+from pinwheel.pictures.tuning import tuning
 from pinwheel.pictures.unit_map import UnitMap
 from pinwheel.pictures.usage import draw_usage, usage_numbers
 
@@ -39,7 +43,8 @@ class Material:
 class Kind:
     """One kind of map: which models have it, what it is made of, how it is drawn, its numbers.
 
-    needs: tensors of units.safetensors that have to be there; takes: those that may be.
+    needs: tensors of units.safetensors that have to be there; takes: those that may be. on_map: whether the map that
+    the units lie on has to be there.
     """
 
     exists: Callable[[Mapping[str, Any]], bool]
@@ -47,6 +52,7 @@ class Kind:
     takes: tuple[str, ...]
     draw: Callable[[Material], Sheet]
     numbers: Callable[[Material], dict[str, Any]]
+    on_map: bool = False
 
 
 def available(record: Mapping[str, Any]) -> list[str]:
@@ -59,7 +65,7 @@ def read_material(path: Path, record: Mapping[str, Any], kind: str) -> Material:
     wanted = KINDS[kind]
     tensors, metadata = read_units(path, *wanted.needs, *wanted.takes)
     missing = [name for name in wanted.needs if name not in tensors]
-    if missing or (kind == "topography" and "map" not in metadata):
+    if missing or (wanted.on_map and "map" not in metadata):
         lost = ", ".join(missing) or "the map"
         raise Gone(f"The units of {record['name']}@{record['version']} are there without {lost}, which {kind} needs.")
     return Material(record, tensors, UnitMap.from_json(metadata["map"]) if "map" in metadata else None)
@@ -81,6 +87,12 @@ def _has_tree(record: Mapping[str, Any]) -> bool:
     return sparsity.get("kind") == "tree" or sparsity.get("structure", {}).get("kind") == "tree"
 
 
+def _has_area(record: Mapping[str, Any]) -> bool:
+    """Whether the units lie on a map that pinwheels can be in: not on a ring."""
+    found = record.get("map") or {}
+    return all(found.get(side, 1) > 1 for side in ("height", "width"))
+
+
 def _draw_topography(material: Material) -> Sheet:
     assert material.map is not None
     return draw_topography(material.tensors["decoder"], material.map, material.title("topography"))
@@ -90,13 +102,30 @@ def _topography(material: Material) -> dict[str, Any]:
     """The map, the numbers of the whole, and of each unit its place, orientation and frequency."""
     assert material.map is not None
     statistics = filter_statistics(material.tensors["decoder"])
-    width = material.map.width
-    units = [
-        {"unit": row["unit"], "row": unit // width, "column": unit % width}
-        | {name: row[name] for name in ("orientation_deg", "frequency")}
-        for unit, row in enumerate(statistics.rows())
-    ]
+    columns = {"orientation_deg": statistics.orientation_deg, "frequency": statistics.frequency}
+    units = _units(material.map, columns)
     return {"map": material.map.as_json(), **map_differences(statistics, material.map).as_json(), "units": units}
+
+
+def _units(unit_map: UnitMap, columns: Mapping[str, NDArray[np.float64]]) -> list[dict[str, float | int | None]]:
+    """The place of each unit on the map, and of each column its value; null for what does not exist."""
+    return [
+        {"unit": unit, "row": unit // unit_map.width, "column": unit % unit_map.width}
+        | {name: float(value[unit]) if np.isfinite(value[unit]) else None for name, value in columns.items()}
+        for unit in range(unit_map.units)
+    ]
+
+
+def _draw_orientation(material: Material) -> Sheet:
+    assert material.map is not None
+    return draw_orientation(material.tensors["decoder"], material.map, material.title("orientation"))
+
+
+def _orientation(material: Material) -> dict[str, Any]:
+    """The numbers of the map and of shuffled ones, the pinwheels, and of each unit its place and tuning."""
+    assert material.map is not None
+    tuned = tuning(material.tensors["decoder"])
+    return orientation_map(tuned, material.map).as_json() | {"units": _units(material.map, asdict(tuned))}
 
 
 def _draw_inhibition(material: Material) -> Sheet:
@@ -125,7 +154,10 @@ def _tree(material: Material) -> dict[str, Any]:
 
 
 KINDS: dict[str, Kind] = {
-    "topography": Kind(lambda record: bool(record.get("map")), ("decoder",), (), _draw_topography, _topography),
+    "topography": Kind(
+        lambda record: bool(record.get("map")), ("decoder",), (), _draw_topography, _topography, on_map=True
+    ),
+    "orientation": Kind(_has_area, ("decoder",), (), _draw_orientation, _orientation, on_map=True),
     "inhibition": Kind(
         lambda record: _sparsity(record).get("kind") == "inhibition",
         ("inhibition", "decoder", "usage"),

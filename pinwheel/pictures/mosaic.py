@@ -25,6 +25,7 @@ Order = Literal["index", "usage", "norm", "orientation", "topographic"]
 
 MAX_COLS, MAX_SCALE, MAX_PAD = 4096, 64, 64
 MAX_PIXELS = 64_000_000
+DEFAULT_PIXELS = 16_000_000  # filters are enlarged no further where no scale is asked for
 MAX_WEBP_SIDE = 16_383  # the format has 14 bits for each side
 TILE_PIXELS = 56  # the default scale makes small filters about this large
 GAP = 222
@@ -211,7 +212,7 @@ def _near_square(units: int, height: int, width: int) -> int:
 
 def _default_scale(height: int, width: int, rows: int, cols: int, pad: int) -> int:
     scale = max(1, min(MAX_SCALE, TILE_PIXELS // max(height, width)))
-    while scale > 1 and math.prod(_size(rows, cols, height * scale, width * scale, pad)) > MAX_PIXELS:
+    while scale > 1 and math.prod(_size(rows, cols, height * scale, width * scale, pad)) > DEFAULT_PIXELS:
         scale -= 1
     return scale
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 LIGHTNESS, CHROMA = 0.76, 0.125
+DARK = 0.26  # lightness where nothing is preferred
 START = 30.0  # hue of lying bars, degrees: red
 
 # Oklab to the cube roots of cone responses, and their cubes to linear sRGB (Ottosson's matrices).
@@ -25,12 +26,19 @@ TO_RGB = np.array(
 )
 
 
-def orientation_colors(orientation_deg: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Degrees of any shape to sRGB (…, 3); gray where there is no orientation (NaN)."""
+def orientation_colors(
+    orientation_deg: NDArray[np.floating], strength: NDArray[np.floating] | None = None
+) -> NDArray[np.uint8]:
+    """Degrees of any shape to sRGB (…, 3); gray where there is no orientation (NaN).
+
+    `strength`, of the same shape, takes from near black (0) to the full colour (1).
+    """
     known = np.isfinite(orientation_deg)
     hue = np.radians(START + 2 * np.where(known, orientation_deg, 0.0))
-    chroma = np.where(known, CHROMA, 0.0)
-    lab = np.stack([np.full_like(hue, LIGHTNESS), chroma * np.cos(hue), chroma * np.sin(hue)], axis=-1)
+    share = np.ones(hue.shape) if strength is None else np.clip(strength, 0, 1)
+    chroma = np.where(known, CHROMA * share, 0.0)
+    lightness = DARK + (LIGHTNESS - DARK) * share
+    lab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=-1)
     linear = np.clip((lab @ TO_CONES.T) ** 3 @ TO_RGB.T, 0, 1)
     levels = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return np.asarray(np.rint(255 * levels), np.uint8)

@@ -27,7 +27,7 @@ from pinwheel.store.connection import connect
 from pinwheel.store.jobs import JobStore, Publication
 
 PARENT = np.array(TreeShape(branching=[10, 2, 2]).parent_of_each())
-KINDS = ("topography", "inhibition", "tree", "usage", "invariance")
+KINDS = ("topography", "orientation", "inhibition", "tree", "usage", "invariance")
 INVARIANCE = {
     "shift": {"pixels_moved": [0, 1, 2], "pixels": [0.0, 0.6, 0.9], "code": [0.0, 0.5, 0.8], "pooled": [0.0, 0.2, 0.4]},
     "rotation": {"degrees": [0, 10, 20], "pixels": [0.0, 0.5, 0.8], "code": [0.0, 0.4, 0.7], "pooled": None},
@@ -160,8 +160,8 @@ def drawing_in(answer: httpx2.Response) -> ElementTree.Element:
 def test_a_model_lists_the_maps_that_it_has(server: httpx2.Client) -> None:
     maps = {name: list(asked(server, name).json()["maps"]) for name in ("smooth", "shuffled", "tree", "plain", "ring")}
     assert maps == {
-        "smooth": ["topography", "usage", "invariance"],
-        "shuffled": ["topography", "usage"],
+        "smooth": ["topography", "orientation", "usage", "invariance"],
+        "shuffled": ["topography", "orientation", "usage"],
         "tree": ["inhibition", "tree", "usage"],
         "plain": ["usage"],
         "ring": ["topography", "usage"],
@@ -205,7 +205,7 @@ def test_the_format_follows_accept_and_unknown_ones_are_refused(server: httpx2.C
 
 def test_a_picture_is_the_same_every_time_and_an_address_with_a_version_is_kept_for_ever(server: httpx2.Client) -> None:
     tags = set()
-    for kind in ("topography", "usage", "invariance"):
+    for kind in ("topography", "orientation", "usage", "invariance"):
         for format in ("png", "svg", "json"):
             here = f"smooth@1/maps/{kind}?format={format}"
             first, second = asked(server, here), asked(server, here)
@@ -214,7 +214,7 @@ def test_a_picture_is_the_same_every_time_and_an_address_with_a_version_is_kept_
             tags.add(first.headers["etag"])
             known = {"If-None-Match": first.headers["etag"]}
             assert server.get(f"/v1/models/{here}", headers=known).status_code == 304
-    assert len(tags) == 9
+    assert len(tags) == 12
     assert asked(server, "smooth/maps/usage").headers["cache-control"] == "no-cache"
     assert asked(server, "smooth/maps/usage").headers["x-model"] == "smooth@1"
 
@@ -226,7 +226,7 @@ def test_a_map_that_a_model_lacks_is_not_found_and_those_it_has_are_named(server
     assert answer.json()["available"] == ["usage"]
 
 
-@pytest.mark.parametrize("kind", ["orientation", "units", "topografy"])
+@pytest.mark.parametrize("kind", ["orientations", "units", "topografy"])
 def test_an_unknown_kind_is_refused_with_all_kinds_and_those_of_the_model(server: httpx2.Client, kind: str) -> None:
     answer = server.get(f"/v1/models/tree/maps/{kind}")
     assert answer.status_code == 422
@@ -268,6 +268,32 @@ def test_topography_says_where_every_unit_lies(server: httpx2.Client) -> None:
     statistics = asked(server, "smooth/filters?format=json").json()["units"]
     for unit, row in zip(found["units"], statistics, strict=True):
         assert (unit["orientation_deg"], unit["frequency"]) == (row["orientation_deg"], row["frequency"])
+
+
+def test_an_orientation_map_has_its_pinwheels_and_the_same_units_shuffled_as_a_control(server: httpx2.Client) -> None:
+    smooth, shuffled = (asked(server, f"{name}/maps/orientation?format=json").json() for name in ("smooth", "shuffled"))
+    assert smooth["map"] == {"layout": "torus", "height": 16, "width": 16, "wrap": True}
+    assert (smooth["num_positive"], smooth["num_negative"]) == (2, 2)
+    assert sorted(pinwheel["sign"] for pinwheel in smooth["pinwheels"]) == [-1, -1, 1, 1]
+    difference = "neighbour_orientation_difference_deg"
+    for control in (shuffled, smooth["shuffled"]):
+        assert control["num_pinwheels"] > 20
+        assert control[difference] == pytest.approx(45, abs=3)
+    assert smooth[difference] < 15
+    assert smooth["spacing_units"] is None  # one column on the whole map
+    assert [list(unit) for unit in smooth["units"][::255]] == [
+        ["unit", "row", "column", "orientation_deg", "selectivity", "frequency"]
+    ] * 2
+    last = smooth["units"][255]
+    assert (last["unit"], last["row"], last["column"]) == (255, 15, 15)
+    other = asked(server, "smooth/maps/topography?format=json").json()["units"]
+    for unit, row in zip(smooth["units"], other, strict=True):
+        assert abs((unit["orientation_deg"] - row["orientation_deg"] + 90) % 180 - 90) < 3
+
+
+def test_a_ring_has_no_pinwheels_to_show(server: httpx2.Client) -> None:
+    answer = server.get("/v1/models/ring/maps/orientation")
+    assert (answer.status_code, answer.json()["available"]) == (404, ["topography", "usage"])
 
 
 def test_inhibition_tells_how_often_inhibited_pairs_are_active_together(server: httpx2.Client) -> None:
@@ -350,13 +376,13 @@ def test_filters_as_svg_hold_the_same_pixels_as_the_png(server: httpx2.Client) -
     assert (int(image.attrib["width"]), int(image.attrib["height"])) == outside.size
     titles = [title.text for title in drawing.iter(f"{SVG}title")]
     assert titles[0] == "Filters of tree"
-    assert titles[1:3] == ["unit 0, used by 100.00% of inputs", "unit 1, used by 50.00% of inputs"]
+    assert titles[1:3] == ["unit 0, used 100.00% of the time", "unit 1, used 50.00% of the time"]
     assert len(titles) == 72
 
 
 def test_the_dashboard_links_the_maps_of_each_model(server: httpx2.Client) -> None:
     page = server.get("/", headers={"Accept": "text/html"}).text
-    for kind in ("topography", "usage", "invariance"):
+    for kind in ("topography", "orientation", "usage", "invariance"):
         assert f'<a href="/v1/models/smooth@1/maps/{kind}">{kind}</a>' in page
     assert "/v1/models/plain@1/maps/topography" not in page
     assert 'id="maps"' in server.get("/jobs/job_smooth", headers={"Accept": "text/html"}).text
