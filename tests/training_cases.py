@@ -47,12 +47,12 @@ def spec_of(recipe: str, *given: dict[str, Any]) -> TrainSpec:
 BRANCHING = {"branching": [3, 4]}
 QUICK = {"max_iterations": 20, "tolerance": 1e-3}
 WHOLE_IMAGES = {
-    "preprocessing": {"patch_size": None, "whiten": "none", "scale": "unit-norm"},
+    "preprocessing": {"patch_size": None, "patches_per_image": None, "whiten": "none", "scale": "unit-norm"},
     "training": {"epochs": 6, "batch_size": 32, "previews": 5, "learning_rate": 0.01},
     "resources": {"device": "cpu"},
 }
 
-# Every recipe, small enough for 300 stripes in a second.
+# Every recipe, small enough for 300 stripes in a second; each learns 16 filters.
 SMALL_RECIPES: dict[str, dict[str, Any]] = {
     "drsae": {"connection": {"units": 16}, "encoder": {"passes": 4}},
     "sparse-coding": {"connection": {"units": 16}, "sparsity": {"weight": 0.05}, "encoder": {"solver": QUICK}},
@@ -62,6 +62,16 @@ SMALL_RECIPES: dict[str, dict[str, Any]] = {
     "topographic": {
         "connection": {"units": 16},
         "sparsity": {"weight": 0.02, "map": {"height": 4, "width": 4}, "size": 3},
+        "encoder": {"solver": QUICK},
+    },
+    "conv-group": {
+        "connection": {"units": 16, "kernel_size": 4, "stride": 2},
+        "sparsity": {"weight": 0.1},
+        "encoder": {"solver": QUICK},
+    },
+    "local": {
+        "connection": {"field_size": 3, "tile": 2, "update_rate": 0.1},
+        "sparsity": {"weight": 0.005, "size": 4, "sigma": 1.0},
         "encoder": {"solver": QUICK},
     },
     "inhibition": {"connection": {"units": 16}, "sparsity": {"structure": {"shape": BRANCHING}}},

@@ -1,10 +1,12 @@
 """The systems that Pinwheel trains, one file each; this table is the list."""
 
 from pinwheel.errors import InvalidConfig
+from pinwheel.recipes.conv_group import CONV_GROUP
 from pinwheel.recipes.drsae import DRSAE
 from pinwheel.recipes.group import GROUP
 from pinwheel.recipes.inhibition import INHIBITION, INHIBITION_LEARNED, INHIBITION_RING, INHIBITION_SHEET
 from pinwheel.recipes.lista import LISTA
+from pinwheel.recipes.local import LOCAL
 from pinwheel.recipes.noise import NOISE
 from pinwheel.recipes.psd import PSD
 from pinwheel.recipes.recipe import Recipe
@@ -19,6 +21,8 @@ LIST = (
     LISTA,
     GROUP,
     TOPOGRAPHIC,
+    CONV_GROUP,
+    LOCAL,
     INHIBITION,
     INHIBITION_RING,
     INHIBITION_SHEET,

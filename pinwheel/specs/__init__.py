@@ -2,7 +2,7 @@
 
 from pinwheel.specs.base import Spec, merge
 from pinwheel.specs.classifier import Classifier, NoClassifier, Softmax
-from pinwheel.specs.connection import Connection, Dense
+from pinwheel.specs.connection import Connection, Conv, Dense, Local, Shape
 from pinwheel.specs.encoder import Encoder, Exact, Feedforward, PredictRefine, Recurrent, Solver
 from pinwheel.specs.jobs import EncodeJob, EncodeOutput, JobRequest, TrainJob, TrainSpec, ValidationSet
 from pinwheel.specs.model import Model, solver_of, tree_shape, unit_map
@@ -30,6 +30,7 @@ __all__ = [
     "Branches",
     "Classifier",
     "Connection",
+    "Conv",
     "Dense",
     "EncodeJob",
     "EncodeOutput",
@@ -39,6 +40,7 @@ __all__ = [
     "Inhibition",
     "JobRequest",
     "Learned",
+    "Local",
     "Map",
     "Matrix",
     "Model",
@@ -50,6 +52,7 @@ __all__ = [
     "Recurrent",
     "Resources",
     "Ring",
+    "Shape",
     "Sheet",
     "Softmax",
     "Solver",

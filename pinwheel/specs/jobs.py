@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from pinwheel.specs.base import Spec
+from pinwheel.specs.connection import Dense
 from pinwheel.specs.encoder import PredictRefine, Recurrent
 from pinwheel.specs.model import Model
 from pinwheel.specs.preprocessing import Preprocessing
@@ -67,6 +68,16 @@ class TrainSpec(Spec):
     model: Model
     training: Training
     resources: Resources
+
+    @model_validator(mode="after")
+    def _positions_stay_apart(self) -> Self:
+        connection, whiten = self.model.connection, self.preprocessing.whiten
+        if whiten == "zca" and not isinstance(connection, Dense):
+            raise ValueError(
+                "preprocessing.whiten is 'zca', which mixes the positions of an input, and the filters of the "
+                f"connection {connection.kind!r} are each at their own; whiten by 'lcn', or 'none'"
+            )
+        return self
 
     @model_validator(mode="after")
     def _encoder_predicts_codes(self) -> Self:

@@ -4,13 +4,13 @@ E(x, z) = 1/2 ‖x − decode(z)‖²  +  sparsity(z)  [ + prediction ]  [ + cla
 """
 
 import math
-from typing import Self
+from typing import Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from pinwheel.specs.base import Spec
 from pinwheel.specs.classifier import Classifier, NoClassifier
-from pinwheel.specs.connection import Connection
+from pinwheel.specs.connection import Connection, Conv, Dense, Local, Shape
 from pinwheel.specs.encoder import Encoder, Exact, Feedforward, PredictRefine, Recurrent, Solver
 from pinwheel.specs.sparsity import L1, Branches, Inhibition, Matrix, Noise, Pools, Ring, Sheet, Sparsity, Tree
 from pinwheel.specs.trees import TreeShape
@@ -28,13 +28,48 @@ class Model(Spec):
     encoder: Encoder
     sparsity: Sparsity
     classifier: Classifier = NoClassifier()
+    output: Literal["code", "pooled"] = Field(
+        "code",
+        description="What encoding answers and a classifier sees: the code, or the L2 norm of each of its pools.",
+    )
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        _check_structure(self.sparsity, self.connection.units)
+        if self.output == "pooled" and not isinstance(self.sparsity, Pools):
+            raise ValueError(f"output 'pooled' needs the sparsity 'pools', not {self.sparsity.kind!r}")
+        if isinstance(self.connection, Dense):
+            _check_structure(self.sparsity, self.connection.units)
+            _check_amounts(self.encoder, self.sparsity, self.connection.units)
+        else:
+            _check_spatial(self.connection, self.encoder, self.sparsity)
         _check_encoder(self.encoder, self.sparsity)
-        _check_amounts(self.encoder, self.sparsity, self.connection.units)
         return self
+
+
+def _check_spatial(connection: Conv | Local, encoder: Encoder, sparsity: Sparsity) -> None:
+    """Whether these work on filters over an image."""
+    layout = "maps" if isinstance(connection, Conv) else "sheet"
+    if isinstance(sparsity, Pools):
+        if sparsity.layout != layout:
+            raise ValueError(
+                f"pools on the connection {connection.kind!r} have the layout {layout!r}, not {sparsity.layout!r}"
+            )
+        if isinstance(connection, Conv) and (sparsity.size > connection.units or connection.units % sparsity.distance):
+            raise ValueError(
+                f"groups of {sparsity.size} maps, one every {sparsity.distance}, do not divide {connection.units} maps"
+            )
+    elif not isinstance(sparsity, L1):
+        raise ValueError(
+            f"sparsity {sparsity.kind!r} works on dense connections; on {connection.kind!r} 'l1' and 'pools' do"
+        )
+    if isinstance(encoder, Recurrent) and encoder.start == "drsae":
+        raise ValueError(
+            f"start 'drsae' takes a step that units with common pixels overshoot; on {connection.kind!r} 'ista' "
+            "measures its own, and 'random' learns it"
+        )
+    solver = solver_of(encoder)
+    if solver is not None and solver.method == "coordinate-descent":
+        raise ValueError(f"solver 'coordinate-descent' works on dense connections; on {connection.kind!r} 'fista' does")
 
 
 def _check_structure(sparsity: Sparsity, units: int) -> None:
@@ -66,6 +101,8 @@ def _equal(place: str, found: int, units: int) -> None:
 
 
 def _check_pools(pools: Pools, units: int) -> None:
+    if pools.layout in ("maps", "sheet"):
+        raise ValueError(f"pools with the layout {pools.layout!r} need a connection over an image, 'conv' or 'local'")
     if pools.layout == "torus":
         found = pools.map_of(units)
         if pools.size > min(found.height, found.width):
@@ -120,9 +157,18 @@ def tree_shape(model: Model) -> TreeShape | None:
     return None
 
 
-def unit_map(model: Model) -> dict[str, str | int] | None:
-    """How the units lie in space: `layout` (ring, torus or sheet), `height` and `width`; None where they do not."""
-    units, sparsity = model.connection.units, model.sparsity
+def unit_map(model: Model, image: Shape) -> dict[str, str | int | bool] | None:
+    """How the filters lie in space: `layout` (ring, torus or sheet), `height`, `width` and, where its edges are open,
+    `wrap`; None where they do not. `image` is the shape of an input."""
+    connection, sparsity = model.connection, model.sparsity
+    if isinstance(connection, Local):
+        height, width = connection.map_shape(image)
+        if connection.tile is None:
+            return {"layout": "sheet", "height": height, "width": width, "wrap": False}
+        return {"layout": "torus", "height": height, "width": width}
+    if isinstance(connection, Conv):
+        return None
+    units = connection.units
     if isinstance(sparsity, Pools) and sparsity.layout == "torus":
         sides = sparsity.map_of(units)
         return {"layout": "torus", "height": sides.height, "width": sides.width}

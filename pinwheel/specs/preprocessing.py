@@ -1,6 +1,6 @@
 """What is done to an image before a model sees it. Saved with the model and applied by every encode.
 
-In this order: color, local contrast normalisation of the whole image (`whiten: lcn`), patches, scale, ZCA.
+In this order: color, normalisation of the whole image (`whiten: lcn` or `fourier`), patches, scale, ZCA.
 """
 
 from typing import Literal, Self
@@ -32,17 +32,23 @@ class Preprocessing(Spec):
         "unit-norm",
         description="`unit-norm` divides each input by its L2 norm; `standard` gives it mean 0 and deviation 1.",
     )
-    whiten: Literal["none", "zca", "lcn"] = Field(
+    whiten: Literal["none", "zca", "lcn", "fourier"] = Field(
         "none",
         description=(
             "`zca` removes the mean and the correlations of the training inputs; `lcn` subtracts the local mean of the "
-            "image and divides by its local deviation."
+            "image and divides by its local deviation; `fourier` makes all frequencies of the image up to `cutoff` "
+            "equally strong and then divides by the local deviation."
         ),
     )
     zca_epsilon: float = Field(
         0.01, gt=0, le=1000, description="Added to the variances, as a share of their mean, before their roots divide."
     )
-    lcn_sigma: float = Field(3.0, gt=0, le=20, description="Width of the Gaussian window of `lcn`, in pixels.")
+    lcn_sigma: float = Field(
+        3.0, gt=0, le=20, description="Width of the Gaussian window of `lcn` and `fourier`, in pixels."
+    )
+    cutoff: float = Field(
+        0.4, gt=0, le=1, description="Where `fourier` ends, in cycles per pixel: r(f) = f exp(−(f / cutoff)⁴)."
+    )
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:

@@ -30,11 +30,22 @@ class Pools(Spec):
 
     kind: Literal["pools"] = "pools"
     weight: Weight = 0.1
-    layout: Literal["disjoint", "ring", "torus"] = Field(
-        "disjoint", description="Units in turn, no two pools sharing one; windows on a ring; square windows on a torus."
+    layout: Literal["disjoint", "ring", "torus", "maps", "sheet"] = Field(
+        "disjoint",
+        description=(
+            "Dense units: in turn, no two pools sharing one; windows on a ring; square windows on a torus. `maps`: "
+            "groups of the maps of a convolution, over a window of positions. `sheet`: square windows on the sheet of "
+            "local units."
+        ),
     )
-    size: int = Field(4, ge=1, le=65536, description="Units of a pool; on a torus the side of its square.")
+    size: int = Field(
+        4, ge=1, le=65536, description="Units of a pool; on a torus or sheet the side of its square; maps of a group."
+    )
     stride: int | None = Field(None, ge=1, le=65536, description="Units from one pool to the next; null is the size.")
+    window: int = Field(1, ge=1, le=1024, description="Side of the window of positions, with the layout `maps`.")
+    window_stride: int | None = Field(
+        None, ge=1, le=1024, description="Positions from one window to the next; null is the window."
+    )
     profile: Literal["flat", "gaussian"] = Field(
         "flat", description="All g are 1, or g falls from the middle of the pool as exp(−d² / 2σ²)."
     )
@@ -52,6 +63,19 @@ class Pools(Spec):
             raise ValueError(f"disjoint pools of size {self.size} have that stride, not {self.stride}")
         if self.map is not None and self.layout != "torus":
             raise ValueError(f"a map goes with the layout 'torus', not {self.layout!r}")
+        self._check_window()
+        self._check_profile()
+        return self
+
+    def _check_window(self) -> None:
+        if self.layout != "maps" and (self.window, self.window_stride) != (1, None):
+            raise ValueError(f"window {self.window} goes with the layout 'maps', not {self.layout!r}")
+        if self.window_stride is not None and self.window_stride > self.window:
+            raise ValueError(
+                f"window_stride {self.window_stride} with windows of {self.window} leaves units in no pool"
+            )
+
+    def _check_profile(self) -> None:
         if self.sigma is not None and self.profile != "gaussian":
             raise ValueError(f"sigma goes with the profile 'gaussian', not {self.profile!r}")
         if self.sigma is not None and self.sigma < self.size / 12:
@@ -59,14 +83,20 @@ class Pools(Spec):
                 f"sigma {self.sigma} leaves nothing at the edge of a pool of size {self.size}; "
                 f"it is at least size / 12, {self.size / 12:.3g}"
             )
-        if self.layout == "disjoint" and self.profile == "gaussian":
-            raise ValueError("a gaussian profile goes with pools on a ring or a torus; disjoint pools are flat")
-        return self
+        if self.layout in ("disjoint", "maps") and self.profile == "gaussian":
+            raise ValueError(
+                f"a gaussian profile goes with pools on a ring, a torus or a sheet; those of {self.layout!r} are flat"
+            )
 
     @property
     def distance(self) -> int:
         """Units from one pool to the next."""
         return self.stride or self.size
+
+    @property
+    def window_distance(self) -> int:
+        """Positions from one window to the next."""
+        return self.window_stride or self.window
 
     @property
     def members(self) -> int:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pinwheel.specs import Preprocessing
+from worker.data.fourier import whitened
 from worker.data.lcn import Normalised, lcn
 from worker.data.reader import Dataset, Images
 
@@ -33,9 +34,13 @@ def in_color(pixels: Tensor, spec: Preprocessing) -> Tensor:
 
 
 def normalised(pixels: Tensor, spec: Preprocessing) -> Normalised:
-    """Images (n, H, W, C) in color and, with `lcn`, locally normalised."""
+    """Images (n, H, W, C) in color and, with `lcn` or `fourier`, normalised as a whole."""
     pixels = in_color(pixels, spec)
-    return lcn(pixels, spec.lcn_sigma) if spec.whiten == "lcn" else Normalised(pixels)
+    if spec.whiten == "lcn":
+        return lcn(pixels, spec.lcn_sigma)
+    if spec.whiten == "fourier":
+        return whitened(pixels, spec.cutoff, spec.lcn_sigma)
+    return Normalised(pixels)
 
 
 def normalised_blocks(dataset: Dataset, rows: Tensor, spec: Preprocessing) -> Iterator[tuple[list[int], Tensor]]:

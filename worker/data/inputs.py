@@ -63,10 +63,11 @@ class Inputs:
             return self.resident.index_select(0, indices), labels
         return self._read(self.rows[indices.cpu()]).to(self.device), labels
 
-    def batches(self, indices: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """What `take` gives of all `indices`, a bounded number at a time."""
-        for start in range(0, len(indices), self.chunk):
-            yield self.take(indices[start : start + self.chunk])
+    def batches(self, indices: Tensor, most: int | None = None) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """What `take` gives of all `indices`, a bounded number at a time, `most` or fewer."""
+        some = self.chunk if most is None else max(1, min(self.chunk, most))
+        for start in range(0, len(indices), some):
+            yield self.take(indices[start : start + some])
 
     def _read(self, rows: Tensor) -> Tensor:
         images = self.dataset.images

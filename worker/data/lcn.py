@@ -36,11 +36,16 @@ def lcn(images: Tensor, sigma: float) -> Normalised:
     x = images.double()
     mean = smoothed(x, sigma)
     difference = x - mean
-    deviation = smoothed(difference.square().mean(3, keepdim=True), sigma).sqrt()
-    divisor = torch.maximum(deviation, deviation.mean((1, 2), keepdim=True))
-    divisor = torch.where(divisor > FLAT * x.abs().amax((1, 2, 3), keepdim=True), divisor, 0)
+    divisor = divisor_of(difference, x.abs().amax((1, 2, 3), keepdim=True), sigma)
     y = torch.where(divisor > 0, difference / divisor, 0)
     return Normalised(y.float(), mean.float(), divisor.float())
+
+
+def divisor_of(differences: Tensor, largest: Tensor, sigma: float) -> Tensor:
+    """max(s, mean s) of `differences` (n, H, W, C), (n, H, W, 1); 0 where that is rounding beside `largest`."""
+    deviation = smoothed(differences.square().mean(3, keepdim=True), sigma).sqrt()
+    divisor = torch.maximum(deviation, deviation.mean((1, 2), keepdim=True))
+    return torch.where(divisor > FLAT * largest, divisor, 0)
 
 
 def smoothed(images: Tensor, sigma: float) -> Tensor:

@@ -131,16 +131,17 @@ class Preprocessor:
             raise ValueError(f"the images have the shape {images.shape[1:]}; the model takes {self.input_shape}")
         return self.given(pixels.flatten(1))
 
-    def pictures(self, units: Tensor, kind: Literal["decoder", "encoder"]) -> Tensor:
-        """Pictures (units, H, W, C) of what `units` (units, inputs) write, or of what they look for, in pixels.
+    def pictures(self, units: Tensor, kind: str) -> Tensor:
+        """`units` (units, H, W, C), what they write (`decoder`) or look for (`encoder`) in whitened inputs, in pixels.
 
         Columns of the dictionary are taken back through the whitening; rows of an encoder act on whitened inputs, and
         what they look for in the pixels is their product with it. Local normalisation differs from image to image:
         after it, both are shown as they are.
         """
-        if self.zca is not None:
-            units = units @ (self.zca.dewhitening if kind == "decoder" else self.zca.whitening).to(units.device)
-        return units.reshape(-1, *self.input_shape)
+        if self.zca is None:
+            return units
+        matrix = self.zca.dewhitening if kind == "decoder" else self.zca.whitening
+        return (units.flatten(1) @ matrix.to(units.device)).view_as(units)
 
 
 def input_shape(spec: Preprocessing, dataset: Dataset) -> Shape:

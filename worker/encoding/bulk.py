@@ -135,12 +135,15 @@ def encode_dataset(
             gathered.add(features)
             heart.reached(start + len(batch), len(images))
         else:
-            result = _save(artifacts.job(job["id"]) / "result", claim.token, gathered, engine.units)
+            result = _save(artifacts.job(job["id"]) / "result", claim.token, gathered, engine.features)
     if not heart.may_go_on():
         store.end(claim, "release", reason="worker_stopped" if leaving.is_set() else None)
         return
-    result |= {"shape": [len(images), engine.units], "sparse": job["output"]["sparse"]}
-    metrics = {"l0": result["values"] / len(images), "active_fraction": result["values"] / len(images) / engine.units}
+    result |= {"shape": [len(images), engine.features], "sparse": job["output"]["sparse"]}
+    metrics = {
+        "l0": result["values"] / len(images),
+        "active_fraction": result["values"] / len(images) / engine.features,
+    }
     done = {"result": result, "metrics": metrics, "progress": progress_at(len(images), len(images), 1)}
     store.end(claim, "succeed", done)
 

@@ -6,6 +6,7 @@ Every result of an image is independent of the batch it came in (to rounding).
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -35,7 +36,7 @@ LARGEST_CHUNK = 2048
 
 
 class Engine:
-    """`spec`, `input_shape` (H, W, C), `units`, `classes` (None without a classifier)."""
+    """`spec`, `input_shape` (H, W, C), `units` of a code, `features` of an answer, `classes` (None without labels)."""
 
     def __init__(
         self, model: Autoencoder, spec: TrainSpec, preprocessor: Preprocessor, device: torch.device | str = "cpu"
@@ -45,7 +46,8 @@ class Engine:
         self.preprocessor = preprocessor.to(self.device)
         self.input_shape = preprocessor.input_shape
         self.model = model.to(self.device).eval()
-        self.inputs, self.units = model.connection.dictionary.shape
+        self.inputs, self.units = model.connection.inputs, model.connection.units
+        self.features = math.prod(model.feature_shape)
         self.classes = None if model.classifier is None else len(model.classifier.weights)
         row_bytes = 4 * (4 * self.inputs + 4 * self.units)
         self.chunk = max(1, min(LARGEST_CHUNK, CHUNK_BYTES // row_bytes))
@@ -65,12 +67,12 @@ class Engine:
         spec = TrainSpec.model_validate_json(metadata["spec"])
         height, width, channels = json.loads(metadata["input_shape"])
         preprocessor = Preprocessor.load(spec.preprocessing, (height, width, channels), weights)
-        return cls(model_from(spec.model, weights), spec, preprocessor, device)
+        return cls(model_from(spec.model, weights, (height, width, channels)), spec, preprocessor, device)
 
     @torch.inference_mode()
     def encode(self, images: NDArray[Any] | VariedImages, passes: int | None = None) -> Floats:
-        """Images (N, H, W, C), uint8 or float32 → features (N, units). `passes` 1..200 replaces the trained number."""
-        return self._pooled(images, passes, self.units, lambda code: code)
+        """Images (N, H, W, C), uint8 or float32 → (N, features). `passes` 1..200 replaces the trained number."""
+        return self._averaged(images, passes, self.features, self.model.features)
 
     @torch.inference_mode()
     def reconstruct(self, images: NDArray[Any], passes: int | None = None) -> tuple[Floats, Floats]:
@@ -99,9 +101,14 @@ class Engine:
         classifier = self.model.classifier
         if classifier is None:
             raise ValueError("this model has no classifier; it can encode and reconstruct")
-        return self._pooled(images, passes, len(classifier.weights), lambda code: classifier.logits(code).softmax(1))
+        return self._averaged(
+            images,
+            passes,
+            len(classifier.weights),
+            lambda code: classifier.logits(self.model.features(code)).softmax(1),
+        )
 
-    def _pooled(
+    def _averaged(
         self,
         images: NDArray[Any] | VariedImages,
         passes: int | None,

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from worker.sparse.bounds import PerUnit, Rates
 from worker.sparse.classifier import Softmax
-from worker.sparse.connections import Dense
+from worker.sparse.connections import Connection
 from worker.sparse.encoders import Encoder, Inferred, PredictRefine
-from worker.sparse.sparsity import Penalty, Tree
+from worker.sparse.sparsity import Penalty, PoolNorm, Tree
 
 Phase: TypeAlias = Literal["joint", "dictionary", "encoder"]
 
@@ -37,18 +37,42 @@ class Energy:
 
 
 class Autoencoder(nn.Module):
+    """With `pooling`, what it answers are the L2 pools of the code, `features`; the energy is about the code."""
+
     def __init__(
-        self, connection: Dense, encoder: Encoder, sparsity: Penalty, classifier: Softmax | None = None
+        self,
+        connection: Connection,
+        encoder: Encoder,
+        sparsity: Penalty,
+        classifier: Softmax | None = None,
+        *,
+        pooling: bool = False,
     ) -> None:
         super().__init__()
+        if pooling and not isinstance(sparsity, PoolNorm):
+            raise ValueError(f"pooling needs pools, and the sparsity is {type(sparsity).__name__}")
         self.connection = connection
         self.encoder = encoder
         self.sparsity = sparsity
         self.classifier = classifier
+        self.pooling = pooling
 
     @property
     def units(self) -> int:
-        return int(self.connection.dictionary.shape[1])
+        """Length of a code."""
+        return self.connection.units
+
+    @property
+    def filters(self) -> int:
+        """What is learned: units that share a filter count once."""
+        return self.connection.filters
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        if self.pooling:
+            assert isinstance(self.sparsity, PoolNorm)
+            return self.sparsity.pooled_shape
+        return self.connection.code_shape
 
     @property
     def kept(self) -> Tensor | None:
@@ -58,6 +82,13 @@ class Autoencoder(nn.Module):
     def encode(self, x: Tensor, passes: int | None = None) -> Tensor:
         """(batch, inputs) → codes (batch, units). `passes` replaces the number that a recurrent encoder has."""
         return self._cut(self.encoder.encode(x, self.connection, self.sparsity, passes))
+
+    def features(self, code: Tensor) -> Tensor:
+        """(batch, units) → (batch, features): the code itself, or its pools."""
+        if not self.pooling:
+            return code
+        assert isinstance(self.sparsity, PoolNorm)
+        return self.sparsity.pooled(code)
 
     def energy(
         self,
@@ -71,7 +102,7 @@ class Autoencoder(nn.Module):
     ) -> Energy:
         """The energy of inputs `x` (batch, inputs), with the classification term where `labels` (batch,) are given.
 
-        `seen` (batch, inputs) is what the encoder gets in place of `x`; `visible` (batch, units) multiplies the code
+        `seen` (batch, inputs) is what the encoder gets in place of `x`; `visible` (batch, features) multiplies them
         on its way to the classifier. Both are how dropout comes in; neither changes what is reconstructed. `noise`
         draws the noise of noisy codes. In the phase `dictionary` nothing is predicted, in `encoder` D is fixed.
         """
@@ -79,20 +110,21 @@ class Autoencoder(nn.Module):
         decoded = self.sparsity.disturbed(inferred.code, x, noise)
         reconstruction = self._decode(decoded, phase)
         terms = {
-            "reconstruction": 0.5 * (x - reconstruction).square().sum() / len(x),
+            "reconstruction": self.connection.errors(x, reconstruction).sum() / len(x),
             "sparsity": self.sparsity.penalty(inferred.code, x),
         }
         if isinstance(self.encoder, PredictRefine) and inferred.prediction is not None:
             terms["prediction"] = self.encoder.penalty(inferred)
         answer, logits = inferred.answer, None
         if self.classifier is not None and labels is not None:
-            logits = self.classifier.logits(answer if visible is None else answer * visible)
+            features = self.features(answer)
+            logits = self.classifier.logits(features if visible is None else features * visible)
             terms["classification"] = self.classifier.penalty(logits, labels)
         return Energy(terms, answer, decoded, reconstruction, logits)
 
     def energies(self, x: Tensor, code: Tensor) -> Tensor:
         """Reconstruction and sparsity of given codes, (batch,)"""
-        return 0.5 * (x - self.connection.decode(code)).square().sum(1) + self.sparsity.energies(code, x)
+        return self.connection.errors(x, self.connection.decode(code)) + self.sparsity.energies(code, x)
 
     def _infer(self, x: Tensor, seen: Tensor, phase: Phase) -> Inferred:
         if phase == "dictionary" and isinstance(self.encoder, PredictRefine):
@@ -103,7 +135,7 @@ class Autoencoder(nn.Module):
 
     def _decode(self, code: Tensor, phase: Phase) -> Tensor:
         if phase == "encoder":
-            return code @ self.connection.dictionary.detach().t()
+            return self.connection.decode(code, self.connection.dictionary.detach())
         return self.connection.decode(code)
 
     def _cut(self, code: Tensor) -> Tensor:
@@ -126,9 +158,10 @@ class Autoencoder(nn.Module):
         return rates if self.classifier is None else rates + self.classifier.rates()
 
     def per_unit(self) -> PerUnit:
-        """Every parameter that has a dimension for the units, with that dimension."""
+        """Every parameter that has a dimension for the filters, with that dimension."""
         found = self.connection.per_unit() + self.encoder.per_unit() + self.sparsity.per_unit()
-        return found if self.classifier is None else found + self.classifier.per_unit()
+        by_unit = self.classifier is not None and self.units == self.filters and not self.pooling
+        return [*found, *self.classifier.per_unit()] if self.classifier is not None and by_unit else found
 
     def project(self, phase: Phase = "joint") -> None:
         """Bring every parameter that the phase changes back into its constraints; called after each update."""
@@ -139,9 +172,10 @@ class Autoencoder(nn.Module):
             self.classifier.project()
 
     @torch.no_grad()
-    def revive(self, units: Tensor, examples: Tensor) -> None:
-        """Let silent `units` (k,) begin anew from the directions of `examples` (k, inputs)."""
-        self.connection.revive(units, examples)
-        self.encoder.revive(units, self.connection.dictionary)
-        if self.classifier is not None:
-            self.classifier.weights[:, units] = 0
+    def revive(self, filters: Tensor, examples: Tensor) -> None:
+        """Let silent `filters` (k,) begin anew from the directions of `examples` (k, inputs)."""
+        self.connection.revive(filters, examples)
+        self.encoder.revive(filters, self.connection)
+        if self.classifier is not None and not self.pooling:
+            silent = torch.zeros(self.filters, device=filters.device).index_fill_(0, filters, 1)
+            self.classifier.weights[:, self.connection.spread(silent) > 0] = 0

@@ -3,9 +3,13 @@
     unexplained_variance = Σ (x − x̂)² / Σ (x − mean x)²       l0 = mean number of active units
     active_fraction = l0 / units                             dead_units = units active for none of the inputs
 
+Where units share a filter, `usage` and `dead_units` are about filters, wherever on the image they are on.
+
 The mean of the first is per input dimension over the whole set. The functions take whole tensors; `Tally` gathers the
 same numbers batch by batch in float64.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -36,8 +40,12 @@ def classification_error(logits: Tensor, labels: Tensor) -> float:
 class Tally:
     """Sums over batches, kept on the device until they are asked for."""
 
-    def __init__(self, inputs: int, units: int, device: torch.device) -> None:
+    def __init__(
+        self, inputs: int, units: int, device: torch.device, gathered: Callable[[Tensor], Tensor] = lambda sums: sums
+    ) -> None:
+        """`gathered` sums what is counted of each unit over the units with one filter: (units,) → (filters,)."""
         self.count = 0
+        self.gathered = gathered
         self.active = torch.zeros(units, dtype=torch.float64, device=device)
         self.first = torch.zeros(inputs, dtype=torch.float64, device=device)
         self.second = torch.zeros((), dtype=torch.float64, device=device)
@@ -64,8 +72,9 @@ class Tally:
             self.wrong = wrong if self.wrong is None else self.wrong + wrong
 
     def usage(self) -> Tensor:
-        """(units,) share of the inputs that switch each unit on"""
-        return (self.active / self.count).float()
+        """(filters,) share of the inputs, and of the places in them, that switch each filter on"""
+        used = self.gathered(self.active)
+        return (used * len(used) / len(self.active) / self.count).float()
 
     def values(self, kept: Tensor | None = None) -> dict[str, float]:
         """Every measure that is defined: inputs that do not vary have no unexplained variance.
@@ -77,7 +86,7 @@ class Tally:
         values = {
             "l0": mean_active,
             "active_fraction": mean_active / float(there.sum()),
-            "dead_units": float((there & (self.active == 0)).sum()),
+            "dead_units": float((self.gathered(there & (self.active > 0)) == 0).sum() - (~there).sum()),
         }
         if kept is not None:
             values["pruned_units"] = float((~kept).sum())

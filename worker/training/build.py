@@ -2,9 +2,14 @@
 
 layers.0.dictionary (inputs, units)   layers.0.encoder (units, inputs)   layers.0.bias, layers.0.gain (units,)
 layers.0.explaining_away (units, units), identity included               layers.0.inhibition (units, units)
+... on the connections `conv` and `local`: dictionary, encoder, explaining_away (units, channels, height, width), where
+units count filters, and for `local` layers.0.positions (units, 2), top and left pixel of each field
 layers.0.parent (units,)              layers.0.spread (units, inputs)    layers.0.spread_bias (units,)
 classifier (classes, units)
 """
+
+import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,10 +18,20 @@ from pinwheel import specs
 from worker.data.random import generator_for
 from worker.sparse.autoencoder import Autoencoder
 from worker.sparse.classifier import Softmax, draw_weights
-from worker.sparse.connections import Dense, draw_dictionary
-from worker.sparse.encoders import Encoder, Exact, Feedforward, PredictRefine, Recurrent, Settings
-from worker.sparse.encoders.recurrent import drsae_matrices, ista_matrices, random_matrices
-from worker.sparse.sparsity import L1, Inhibition, Noise, Penalty, Pools, Tree
+from worker.sparse.connections import Connection, Conv, Dense, Local
+from worker.sparse.connections.dense import draw_dictionary
+from worker.sparse.connections.spatial import Spatial
+from worker.sparse.encoders import (
+    Encoder,
+    Exact,
+    Feedforward,
+    PredictRefine,
+    Recurrent,
+    RecurrentFields,
+    Settings,
+)
+from worker.sparse.encoders.recurrent import FIRST_BIAS, drsae_matrices, ista_matrices, random_matrices
+from worker.sparse.sparsity import L1, Inhibition, Noise, Penalty, PoolNorm, Pools, SpatialPools, Tree
 from worker.sparse.sparsity.inhibition import (
     ring_inhibition,
     sheet_inhibition,
@@ -24,40 +39,84 @@ from worker.sparse.sparsity.inhibition import (
     uniform_inhibition,
 )
 from worker.sparse.sparsity.pools import disjoint_pools, gaussian_profile, ring_pools, torus_pools
+from worker.sparse.sparsity.spatial_pools import gaussian_windows, ring_windows, windows
 
 Tensors = dict[str, Tensor]
 
 
-def fresh_model(spec: specs.Model, examples: Tensor, classes: int | None, seed: int) -> Autoencoder:
-    """A model initialised from preprocessed `examples` (n, inputs) and `seed`, within its constraints."""
-    units = spec.connection.units
-    drawn = connection_from(spec.connection, draw_dictionary(examples, units, generator_for(seed, "dictionary")))
+def fresh_model(
+    spec: specs.Model, examples: Tensor, classes: int | None, seed: int, image: specs.Shape | None = None
+) -> Autoencoder:
+    """A model initialised from preprocessed `examples` (n, inputs) and `seed`, within its constraints.
+
+    `image` (height, width, channels) is what an input stands for; without it a vector.
+    """
+    image = image or (1, examples.shape[1], 1)
+    drawn = drawn_connection(spec.connection, examples, image, generator_for(seed, "dictionary"))
     drawn.project()  # what an encoder starts from is the dictionary within its constraints
-    dictionary = drawn.dictionary.detach()
-    tensors = {"layers.0.dictionary": dictionary}
-    tensors |= encoder_tensors(spec, dictionary, seed)
-    tensors |= sparsity_tensors(spec, dictionary)
+    tensors = {"layers.0.dictionary": drawn.dictionary.detach()}
+    tensors |= encoder_tensors(spec, drawn, seed)
+    tensors |= sparsity_tensors(spec, drawn)
     if isinstance(spec.classifier, specs.Softmax):
-        tensors["classifier"] = draw_weights(need_classes(classes), units, generator_for(seed, "classifier"))
-    model = model_from(spec, tensors)
+        sparsity = sparsity_from(spec.sparsity, tensors, drawn)
+        pooled = spec.output == "pooled"
+        features = math.prod(sparsity.pooled_shape) if isinstance(sparsity, PoolNorm) and pooled else drawn.units
+        tensors["classifier"] = draw_weights(need_classes(classes), features, generator_for(seed, "classifier"))
+    model = model_from(spec, tensors, image)
     model.project()
     return model
 
 
-def model_from(spec: specs.Model, tensors: Tensors) -> Autoencoder:
-    """The model made of these tensors. Raises KeyError where one is missing."""
-    dictionary = tensors["layers.0.dictionary"]
-    connection = connection_from(spec.connection, dictionary)
+def drawn_connection(
+    spec: specs.Connection, examples: Tensor, image: specs.Shape, generator: torch.Generator
+) -> Connection:
+    if isinstance(spec, specs.Dense):
+        return connection_from(spec, draw_dictionary(examples, spec.units, generator), image)
+    count = spec.units if isinstance(spec, specs.Conv) else math.prod(spec.map_shape(image))
+    size = spec.kernel_size if isinstance(spec, specs.Conv) else spec.field_size
+    connection = connection_from(spec, torch.zeros(count, image[2], size, size), image)
+    assert isinstance(connection, Spatial)
+    connection.draw(examples, generator)
+    return connection
+
+
+def model_from(spec: specs.Model, tensors: Tensors, image: specs.Shape) -> Autoencoder:
+    """The model made of these tensors, for inputs of this shape. Raises KeyError where one is missing."""
+    connection = connection_from(spec.connection, tensors["layers.0.dictionary"], image)
     classifier = None
     if isinstance(spec.classifier, specs.Softmax):
         classifier = Softmax(tensors["classifier"], weight=spec.classifier.weight, max_norm=spec.classifier.max_norm)
-    sparsity = sparsity_from(spec.sparsity, tensors, dictionary.shape[1])
-    return Autoencoder(connection, encoder_from(spec.encoder, tensors), sparsity, classifier)
+    sparsity = sparsity_from(spec.sparsity, tensors, connection)
+    encoder = encoder_from(spec.encoder, tensors)
+    return Autoencoder(connection, encoder, sparsity, classifier, pooling=spec.output == "pooled")
 
 
-def connection_from(spec: specs.Connection, dictionary: Tensor) -> Dense:
+def connection_from(spec: specs.Connection, dictionary: Tensor, image: specs.Shape) -> Connection:
     rate = spec.update_rate if spec.update == "diagonal-hessian" else None
-    return Dense(dictionary, spec.max_norm, fixed=spec.norm == "fixed", update_rate=rate)
+    fixed = spec.norm == "fixed"
+    if isinstance(spec, specs.Dense):
+        return Dense(dictionary, spec.max_norm, fixed=fixed, update_rate=rate, image=image)
+    spec.code_shape(image)  # raises where the image does not fit
+    if isinstance(spec, specs.Conv):
+        return Conv(
+            dictionary,
+            image,
+            stride=spec.stride,
+            padding=spec.padding,
+            max_norm=spec.max_norm,
+            fixed=fixed,
+            update_rate=rate,
+        )
+    return Local(
+        dictionary,
+        image,
+        stride=spec.field_stride,
+        side=spec.side,
+        tile=spec.tile,
+        max_norm=spec.max_norm,
+        fixed=fixed,
+        update_rate=rate,
+    )
 
 
 def need_classes(classes: int | None) -> int:
@@ -68,17 +127,19 @@ def need_classes(classes: int | None) -> int:
 
 def restart_encoder(model: Autoencoder, spec: specs.Model, seed: int) -> None:
     """Let the encoder begin anew from the dictionary as it is now."""
-    tensors = encoder_tensors(spec, model.connection.dictionary.detach().cpu(), seed)
+    tensors = encoder_tensors(spec, model.connection, seed)
     model.encoder.load_state_dict(encoder_from(spec.encoder, tensors).state_dict())
 
 
-def encoder_tensors(spec: specs.Model, dictionary: Tensor, seed: int) -> Tensors:
-    """First tensors of the encoder for `dictionary` (inputs, units)."""
+def encoder_tensors(spec: specs.Model, connection: Connection, seed: int) -> Tensors:
+    """First tensors of the encoder for the dictionary as it is."""
     encoder = spec.encoder
     if isinstance(encoder, specs.Recurrent):
-        return recurrent_tensors(spec, encoder, dictionary, seed)
+        if isinstance(connection, Dense):
+            return recurrent_tensors(spec, encoder, connection.dictionary.detach().cpu(), seed)
+        return recurrent_fields_tensors(spec, encoder, connection, seed)
     if isinstance(encoder, specs.Feedforward | specs.PredictRefine):
-        first = Feedforward.from_dictionary(dictionary, activation=encoder.activation, gain=encoder.gain)
+        first = Feedforward.from_connection(connection, activation=encoder.activation, gain=encoder.gain)
         return feedforward_tensors(first)
     return {}
 
@@ -95,6 +156,20 @@ def recurrent_tensors(spec: specs.Model, encoder: specs.Recurrent, dictionary: T
     first, explaining_away, bias = matrices
     full = explaining_away + torch.eye(len(bias), dtype=bias.dtype)
     return {"layers.0.encoder": first, "layers.0.explaining_away": full, "layers.0.bias": bias}
+
+
+def recurrent_fields_tensors(spec: specs.Model, encoder: specs.Recurrent, connection: Connection, seed: int) -> Tensors:
+    filters = connection.first_encoder().cpu()
+    if encoder.start == "ista":
+        assert isinstance(spec.sparsity, specs.L1)  # the spec's own check
+        step = 1 / connection.known()[1]
+        first, away, threshold = step * filters, filters, step * spec.sparsity.weight
+    else:
+        limit = filters[0].numel() ** -0.5
+        first = torch.empty_like(filters).uniform_(-limit, limit, generator=generator_for(seed, "encoder"))
+        away, threshold = torch.zeros_like(filters), FIRST_BIAS
+    bias = filters.new_full((len(filters),), threshold)
+    return {"layers.0.encoder": first, "layers.0.explaining_away": away, "layers.0.bias": bias}
 
 
 def feedforward_tensors(encoder: Feedforward) -> Tensors:
@@ -132,23 +207,24 @@ def feedforward_from(spec: specs.Feedforward | specs.PredictRefine, tensors: Ten
     )
 
 
-def recurrent_from(spec: specs.Recurrent, tensors: Tensors) -> Recurrent:
-    encoder = tensors["layers.0.encoder"]
-    return Recurrent(
-        encoder,
-        tensors["layers.0.explaining_away"] - torch.eye(len(encoder), dtype=encoder.dtype),
-        tensors["layers.0.bias"],
-        passes=spec.passes,
-        total_step=spec.total_step,
-        signed=spec.sign == "signed",
-        rate_multiplier=spec.rate_multiplier,
-        bias_rate_multiplier=spec.bias_rate_multiplier,
-    )
+def recurrent_from(spec: specs.Recurrent, tensors: Tensors) -> Recurrent | RecurrentFields:
+    encoder, away = tensors["layers.0.encoder"], tensors["layers.0.explaining_away"]
+    told: dict[str, Any] = {
+        "passes": spec.passes,
+        "total_step": spec.total_step,
+        "signed": spec.sign == "signed",
+        "rate_multiplier": spec.rate_multiplier,
+        "bias_rate_multiplier": spec.bias_rate_multiplier,
+    }
+    if encoder.dim() > 2:
+        return RecurrentFields(encoder, away, tensors["layers.0.bias"], **told)
+    identity = torch.eye(len(encoder), dtype=encoder.dtype)
+    return Recurrent(encoder, away - identity, tensors["layers.0.bias"], **told)
 
 
-def sparsity_tensors(spec: specs.Model, dictionary: Tensor) -> Tensors:
-    """First tensors of the sparsity, structure included, for `dictionary` (inputs, units)."""
-    inputs, units = dictionary.shape
+def sparsity_tensors(spec: specs.Model, connection: Connection) -> Tensors:
+    """First tensors of the sparsity, structure included."""
+    inputs, units = connection.inputs, connection.units
     tensors: Tensors = {}
     parent = parents(spec)
     if parent is not None:
@@ -181,11 +257,11 @@ def first_inhibition(structure: specs.Structure, units: int) -> Tensor:
     return uniform_inhibition(units, structure.max_value, structure.row_sum)
 
 
-def sparsity_from(spec: specs.Sparsity, tensors: Tensors, units: int) -> Penalty:
+def sparsity_from(spec: specs.Sparsity, tensors: Tensors, connection: Connection) -> Penalty:
     if isinstance(spec, specs.L1):
         return L1(spec.weight)
     if isinstance(spec, specs.Pools):
-        return pools_from(spec, units)
+        return pools_from(spec, connection.units) if isinstance(connection, Dense) else spatial_pools(spec, connection)
     if isinstance(spec, specs.Tree):
         return Tree(tensors["layers.0.parent"], spec.weight, spec.norm)
     if isinstance(spec, specs.Noise):
@@ -210,3 +286,21 @@ def pools_from(spec: specs.Pools, units: int) -> Pools:
         members = disjoint_pools(units, spec.size)
     disjoint = spec.layout == "disjoint"
     return Pools(members, units, profile=profile, weight=spec.weight, smoothing=spec.smoothing, disjoint=disjoint)
+
+
+def spatial_pools(spec: specs.Pools, connection: Connection) -> SpatialPools:
+    rows, columns, units = connection.code_shape
+    if spec.layout == "sheet":
+        down, right = (sheet_windows(spec, length) for length in (rows, columns))
+        return SpatialPools(down, right, torch.ones(1, 1), weight=spec.weight, smoothing=spec.smoothing)
+    step = spec.window_distance
+    down, right = (windows(length, spec.window, step) for length in (rows, columns))
+    groups = ring_windows(units, spec.size, spec.distance)
+    disjoint = spec.distance == spec.size and step == spec.window
+    return SpatialPools(down, right, groups, weight=spec.weight, smoothing=spec.smoothing, disjoint=disjoint)
+
+
+def sheet_windows(spec: specs.Pools, length: int) -> Tensor:
+    if spec.profile == "gaussian":
+        return gaussian_windows(length, spec.size, spec.distance, spec.sigma or spec.size / 4)
+    return windows(length, spec.size, spec.distance)

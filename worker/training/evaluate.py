@@ -11,15 +11,17 @@ from worker.sparse.autoencoder import Autoencoder, Phase
 from worker.sparse.encoders import PredictRefine
 from worker.sparse.measures import Tally
 
+MOST_CODES = 2**25  # numbers of all codes that are found at once
 # Inputs whose exact codes are found to say what the predicted ones miss, and how well they are found.
 GAP_INPUTS = 200
+MOST_GAP_CODES = 2**17  # numbers of all their codes together, where codes are long
 GAP_ITERATIONS = 300
 GAP_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`values`: loss, its weighted terms (which sum to it) and the measures; `usage` (units,)."""
+    """`values`: loss, its weighted terms (which sum to it) and the measures; `usage` (filters,)."""
 
     values: dict[str, float]
     usage: Tensor
@@ -31,10 +33,10 @@ def evaluate(model: Autoencoder, inputs: Inputs, indices: Tensor, phase: Phase =
 
     The terms are those that are trained; the measures are about the codes that an encode answers.
     """
-    tally = Tally(inputs.size, model.units, inputs.device)
+    tally = Tally(inputs.size, model.units, inputs.device, model.connection.gathered)
     terms: dict[str, Tensor] = {}
     noise = generator_for(0, "evaluation", device=inputs.device)
-    for x, labels in inputs.batches(indices):
+    for x, labels in inputs.batches(indices, MOST_CODES // model.units):
         energy = model.energy(x, labels, noise=noise, phase=phase)
         same = energy.decoded is energy.code
         reconstruction = energy.reconstruction if same else model.connection.decode(energy.code)
@@ -44,15 +46,19 @@ def evaluate(model: Autoencoder, inputs: Inputs, indices: Tensor, phase: Phase =
     weighted = {name: float(term) / len(indices) for name, term in terms.items()}
     values = {"loss": sum(weighted.values()), **weighted, **tally.values(model.kept)}
     if isinstance(model.encoder, PredictRefine) and phase != "dictionary":
-        values["code_gap"] = code_gap(model, model.encoder, inputs.take(indices[:GAP_INPUTS])[0])
+        values["code_gap"] = code_gap(model, model.encoder, inputs.take(indices[: gap_inputs(model)])[0])
     return Evaluation(values, tally.usage())
+
+
+def gap_inputs(model: Autoencoder) -> int:
+    return max(4, min(GAP_INPUTS, MOST_GAP_CODES // model.units))
 
 
 def code_gap(model: Autoencoder, encoder: PredictRefine, x: Tensor) -> float:
     """Energy of the predicted codes of `x` (n, inputs) over that of the exact ones, minus one."""
     predicted = model.encode(x)
     settings = replace(encoder.settings, method="fista", max_iterations=GAP_ITERATIONS, tolerance=GAP_TOLERANCE)
-    exact = settings.solve(x, model.connection.dictionary, model.sparsity, start=predicted).code
+    exact = settings.solve(x, model.connection, model.sparsity, start=predicted).code
     found = model.energies(x, predicted).double()
     # a search that is stopped may end above a good prediction
     least = float(torch.minimum(found, model.energies(x, exact).double()).sum())

@@ -8,7 +8,7 @@ from torch import Tensor
 from pinwheel.specs import TrainSpec
 from worker.data.inputs import Inputs
 from worker.sparse.autoencoder import Autoencoder
-from worker.sparse.sparsity import Pools
+from worker.sparse.sparsity import PoolNorm
 from worker.training.evaluate import Evaluation
 from worker.training.invariance import invariance
 from worker.training.prepare import Prepared
@@ -25,7 +25,7 @@ def found(parts: Prepared, spec: TrainSpec, evaluation: Evaluation, step: int, n
     if pruning is not None:
         pruning = pruning | {"energy_after": evaluation.values["loss"]}
     together = None
-    if parts.model.units <= MOST_UNITS:
+    if parts.model.filters == parts.model.units <= MOST_UNITS:
         together = coactivation(parts.model, parts.evaluated, parts.whole[:COACTIVATION_INPUTS])
     told = {"pruning": pruning, "invariance": moved(parts, spec)}
     return Findings(evaluation, step, together, told)
@@ -48,8 +48,9 @@ def moved(parts: Prepared, spec: TrainSpec) -> dict[str, Any] | None:
         return model.encode(x.to(device)).cpu()
 
     def pool(code: Tensor) -> Tensor:
-        assert isinstance(model.sparsity, Pools)
+        assert isinstance(model.sparsity, PoolNorm)
         return model.sparsity.pooled(code.to(device)).cpu()
 
-    pooled = pool if isinstance(model.sparsity, Pools) else None
-    return invariance(encode, pooled, inputs.dataset, inputs.image_rows, parts.preprocessor, spec.training.seed)
+    pooled = pool if isinstance(model.sparsity, PoolNorm) else None
+    dataset, rows, seed = inputs.dataset, inputs.image_rows, spec.training.seed
+    return invariance(encode, pooled, dataset, rows, parts.preprocessor, seed, model.units)

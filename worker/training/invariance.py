@@ -22,6 +22,7 @@ from worker.data.random import generator_for, permutation
 from worker.data.reader import Dataset
 
 INPUTS = 500
+MOST_CODES = 2**20  # numbers of all their codes together
 MOST_BYTES = 128 * 2**20  # of those inputs with their surroundings
 MOST_SHIFTS = 33
 DEGREES = range(0, 91, 10)
@@ -30,7 +31,13 @@ Function: TypeAlias = Callable[[Tensor], Tensor]
 
 
 def invariance(
-    encode: Function, pool: Function | None, dataset: Dataset, rows: Tensor, preprocessor: Preprocessor, seed: int
+    encode: Function,
+    pool: Function | None,
+    dataset: Dataset,
+    rows: Tensor,
+    preprocessor: Preprocessor,
+    seed: int,
+    units: int = 1,
 ) -> dict[str, Any] | None:
     """The curves `pixels`, `code` and `pooled` (None without `pool`) over shifts and over rotations.
 
@@ -39,7 +46,7 @@ def invariance(
     """
     if min(preprocessor.input_shape[:2]) < 2:
         return None
-    around = surroundings(dataset, rows, preprocessor, seed)
+    around = surroundings(dataset, rows, preprocessor, seed, MOST_CODES // units)
     if len(around) < 2:
         return None
     shifts = shifts_of(preprocessor.input_shape[1])
@@ -78,12 +85,12 @@ def shifts_of(width: int) -> list[int]:
     return list(range(0, width // 2 + 1, step))
 
 
-def surroundings(dataset: Dataset, rows: Tensor, preprocessor: Preprocessor, seed: int) -> Tensor:
-    """(n, H, W, C) drawn inputs, normalised, each within as much of its image as the movements reach."""
+def surroundings(dataset: Dataset, rows: Tensor, preprocessor: Preprocessor, seed: int, inputs: int = INPUTS) -> Tensor:
+    """(n, H, W, C) up to so many drawn inputs, normalised, each within as much of its image as movements reach."""
     spec, (height, width, channels) = preprocessor.spec, preprocessor.input_shape
     reach = 0 if spec.patch_size is None else max(width // 2, turning_reach(width))
     size = (height + 2 * reach) * (width + 2 * reach) * channels
-    most = max(2, min(INPUTS, MOST_BYTES // (4 * size)))
+    most = max(2, min(INPUTS, inputs, MOST_BYTES // (4 * size)))
     picked = rows[permutation(len(rows), seed, "invariance")[:most]]
     if spec.patch_size is None:
         return torch.cat([images for _, images in normalised_blocks(dataset, picked, spec)])

@@ -62,6 +62,7 @@ class Loop:
         self.step = 0
         self.last_checkpoint: str | None = None
         self.total = self.parts.schedule.total_steps
+        self.outputs = math.prod(self.parts.model.feature_shape)
         self.revival = self._revival()
         self.prune_at = prune_step(self.spec, self.total)
         self.carried = Carried({} if self.revival is None else {"ages": self.revival.ages})
@@ -147,7 +148,7 @@ class Loop:
         classifier = self.spec.model.classifier
         if isinstance(classifier, Softmax) and classifier.dropout > 0:
             # not scaled up: the classifier divides by the norm of what it sees
-            visible = keep_mask((len(x), self.spec.model.connection.units), classifier.dropout, generator)
+            visible = keep_mask((len(x), self.outputs), classifier.dropout, generator)
         return self.parts.model.energy(x, labels, seen=seen, visible=visible, noise=noise, phase=phase)
 
     def _after_update(self) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pinwheel.specs import Softmax, TrainSpec
+from pinwheel.specs import Local, Softmax, TrainSpec
 from worker.data.inputs import Inputs
 from worker.data.preprocess import Preprocessor, input_shape
 from worker.data.random import permutation
@@ -15,9 +15,10 @@ from worker.data.sampler import Sampler, split
 from worker.sparse.autoencoder import Autoencoder
 from worker.training.build import fresh_model
 from worker.training.plan import Plan
-from worker.training.schedule import EVALUATION_INPUTS, Schedule, evaluation_inputs
+from worker.training.schedule import Schedule, evaluation_inputs, final_inputs
 
 ADAM_BETAS = (0.9, 0.99)
+MOST_EXAMPLES = 256  # images that first filters with fields of their own are drawn from
 
 
 @dataclass
@@ -63,7 +64,7 @@ def prepare(plan: Plan) -> Prepared:
         schedule=schedule,
         evaluated=evaluated,
         part=part,
-        whole=whole[:EVALUATION_INPUTS] if evaluated is train else whole,
+        whole=whole[: final_inputs(model.units)] if evaluated is train else whole,
         model=model,
         optimizer=adam(model),
         preprocessor=preprocessor,
@@ -97,9 +98,9 @@ def fitting_validation(validation: Dataset, train: Dataset, spec: TrainSpec) -> 
 
 def drawn_model(spec: TrainSpec, train: Inputs, classes: int | None) -> Autoencoder:
     seed = spec.training.seed
-    drawn = permutation(len(train), seed, "examples")[: spec.model.connection.units].to(train.device)
-    examples, _ = train.take(drawn)
-    return fresh_model(spec.model, examples.cpu(), classes, seed)
+    wanted = MOST_EXAMPLES if isinstance(spec.model.connection, Local) else spec.model.connection.units
+    examples, _ = train.take(permutation(len(train), seed, "examples")[:wanted].to(train.device))
+    return fresh_model(spec.model, examples.cpu(), classes, seed, train.shape)
 
 
 def adam(model: Autoencoder) -> torch.optim.Optimizer:

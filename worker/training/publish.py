@@ -1,6 +1,6 @@
 """What a training leaves behind: previews of the filters on the way, a model bundle at the end.
 
-previews/{step:09d}.safetensors   decoder, encoder float16 (units, H, W, C); usage float32 (units,)
+previews/{step:09d}.safetensors   decoder, encoder float16 (filters, H, W, C); usage float32 (filters,)
 bundles/{token}/                  weights.safetensors, units.safetensors, model.json
 
 Both carry, where there is one, the structure of the units: `parent`, `inhibition`, and the map in the metadata. Units
@@ -19,12 +19,14 @@ import torch
 from torch import Tensor
 
 from pinwheel import __version__
-from pinwheel.specs import TrainSpec, unit_map
+from pinwheel.specs import Shape, TrainSpec, unit_map
 from worker.data.files import put_folder, write_json, write_tensors
 from worker.data.preprocess import Preprocessor
 from worker.data.reader import Dataset
 from worker.sparse.autoencoder import Autoencoder
-from worker.sparse.encoders import Exact, Feedforward, PredictRefine, Recurrent
+from worker.sparse.connections import Local
+from worker.sparse.encoders import Exact, Feedforward, PredictRefine, Recurrent, RecurrentFields
+from worker.sparse.encoders.predict_refine import Predictor
 from worker.sparse.sparsity import Inhibition, Noise
 from worker.training.build import parents
 from worker.training.evaluate import Evaluation
@@ -44,19 +46,19 @@ class Findings:
     notes: dict[str, Any] = field(default_factory=dict)  # into model.json
 
 
-def learned_encoder(model: Autoencoder) -> Feedforward | Recurrent | None:
+def learned_encoder(model: Autoencoder) -> Predictor | None:
     """The encoder with a matrix of its own, where there is one."""
     encoder = model.encoder.predictor if isinstance(model.encoder, PredictRefine) else model.encoder
     return None if isinstance(encoder, Exact) else encoder  # type: ignore[return-value]
 
 
 def filters(model: Autoencoder, preprocessor: Preprocessor) -> dict[str, Tensor]:
-    """`decoder` and `encoder` (units, H, W, C): dictionary columns and encoder rows as pictures, in pixels."""
-    pictures = {"decoder": preprocessor.pictures(model.connection.dictionary.detach().t(), "decoder")}
-    encoder = learned_encoder(model)
+    """`decoder` and `encoder` (filters, H, W, C): what units write and what they look for as pictures, in pixels."""
+    connection, encoder = model.connection, learned_encoder(model)
+    shown = {"decoder": connection.first_encoder()}
     if encoder is not None:
-        pictures["encoder"] = preprocessor.pictures(encoder.encoder.detach(), "encoder")
-    return pictures
+        shown["encoder"] = encoder.encoder.detach()
+    return {name: preprocessor.pictures(connection.pictures(rows), name) for name, rows in shown.items()}
 
 
 def structure(model: Autoencoder, spec: TrainSpec) -> dict[str, Tensor]:
@@ -79,12 +81,12 @@ def write_preview(
     if isinstance(model.sparsity, Inhibition) and (model.sparsity.rate == 0 or model.units > MOST_DRAWN):
         del shown["inhibition"]  # the same at every step, or too large to be looked at again and again
     tensors = {**pictures, "usage": usage, **shown}
-    write_tensors(path, tensors, {"step": str(step), **map_entry(spec)})
+    write_tensors(path, tensors, {"step": str(step), **map_entry(spec, preprocessor.input_shape)})
     return path
 
 
-def map_entry(spec: TrainSpec) -> dict[str, str]:
-    found = unit_map(spec.model)
+def map_entry(spec: TrainSpec, image: Shape) -> dict[str, str]:
+    found = unit_map(spec.model, image)
     return {} if found is None else {"map": json.dumps(found)}
 
 
@@ -98,6 +100,10 @@ def published_weights(model: Autoencoder, spec: TrainSpec) -> dict[str, Tensor]:
         weights["layers.0.gain"] = encoder.gain
     if isinstance(encoder, Recurrent):
         weights["layers.0.explaining_away"] = encoder.matrix()
+    if isinstance(encoder, RecurrentFields):
+        weights["layers.0.explaining_away"] = encoder.explaining_away
+    if isinstance(model.connection, Local):
+        weights["layers.0.positions"] = model.connection.positions
     if isinstance(model.sparsity, Noise):
         weights |= {"layers.0.spread": model.sparsity.spread, "layers.0.spread_bias": model.sparsity.bias}
     weights |= {f"layers.0.{name}": tensor for name, tensor in structure(model, spec).items()}
@@ -148,23 +154,26 @@ def write_bundle(
         metadata["classes"] = str(classes)
     weights = without_cut(published_weights(model, spec), model.kept)
     write_tensors(beside / "weights.safetensors", {**weights, **preprocessor.tensors()}, metadata)
-    norm = torch.linalg.vector_norm(model.connection.dictionary.detach(), dim=0)
+    norm = model.connection.norms()
     told = {**filters(model, preprocessor), **structure(model, spec), "usage": findings.evaluation.usage, "norm": norm}
     if findings.coactivation is not None:
         told["coactivation"] = findings.coactivation
     units = without_cut(told, model.kept)
     step = str(findings.step)
-    write_tensors(beside / "units.safetensors", units, {"format": FORMAT, "step": step, **map_entry(spec)})
-    write_json(beside / "model.json", description(spec, shape, dataset, classes, len(units["norm"]), findings))
+    write_tensors(beside / "units.safetensors", units, {"format": FORMAT, "step": step, **map_entry(spec, shape)})
+    features = model.feature_shape if model.kept is None else (len(units["norm"]),)
+    told_of = description(spec, shape, dataset, classes, len(units["norm"]), features, findings)
+    write_json(beside / "model.json", told_of)
     put_folder(beside, folder)
 
 
 def description(
     spec: TrainSpec,
-    shape: tuple[int, int, int],
+    shape: Shape,
     dataset: Dataset,
     classes: int | None,
     units: int,
+    features: tuple[int, ...],
     findings: Findings,
 ) -> dict[str, Any]:
     return {
@@ -172,9 +181,10 @@ def description(
         "spec": spec.model_dump(mode="json"),
         "input_shape": list(shape),
         "units": units,
+        "feature_shape": list(features),
         "classes": classes,
         "class_names": dataset.class_names if classes is not None else None,
-        "map": unit_map(spec.model),
+        "map": unit_map(spec.model, shape),
         "metrics": findings.evaluation.values,
         "step": findings.step,
         **findings.notes,

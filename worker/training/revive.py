@@ -18,18 +18,18 @@ LAST_SHARE = 0.8
 
 
 class Revival:
-    """`ages` (units,): inputs since each unit was last active."""
+    """`ages` (filters,): inputs since each filter was last active anywhere."""
 
     def __init__(self, after: int, model: Autoencoder, seed: int, total_steps: int) -> None:
         self.after = after
         self.model = model
         self.seed = seed
         self.last_step = LAST_SHARE * total_steps
-        self.ages = torch.zeros(model.units, dtype=torch.int64, device=model.connection.dictionary.device)
+        self.ages = torch.zeros(model.filters, dtype=torch.int64, device=model.connection.dictionary.device)
 
     def note(self, energy: Energy) -> None:
         """Count the inputs of a batch."""
-        active = self.model.active(energy).any(0)
+        active = self.model.connection.gathered(self.model.active(energy).any(0)) > 0
         self.ages.add_(len(energy.code)).masked_fill_(active, 0)
 
     def cure(self, optimizer: torch.optim.Optimizer, x: Tensor, energy: Energy, step: int) -> int:

@@ -17,6 +17,7 @@ from worker.sparse.autoencoder import Phase
 
 EVALUATION_INPUTS = 2000
 FEWEST_EVALUATION_INPUTS = 200
+MOST_EVALUATED_CODES = 2**23  # numbers of all codes of the last evaluation together
 WARM_UP_STEPS = 100
 # An evaluated input costs a third of a trained one: 0.15 trained inputs are 5 % of the time of one evaluated.
 EVALUATED_PER_TRAINED = 0.15
@@ -77,7 +78,13 @@ def metrics_interval(total_steps: int, batch_size: int) -> int:
 def evaluation_inputs(total_steps: int, batch_size: int) -> int:
     """Inputs of one evaluation on the way: up to 2000, fewer where that would take more than 5 % of the time."""
     affordable = int(EVALUATED_PER_TRAINED * batch_size * metrics_interval(total_steps, batch_size))
-    return min(EVALUATION_INPUTS, max(FEWEST_EVALUATION_INPUTS, affordable))
+    fewest = min(FEWEST_EVALUATION_INPUTS, 4 * batch_size)
+    return min(EVALUATION_INPUTS, max(fewest, affordable))
+
+
+def final_inputs(units: int) -> int:
+    """Training inputs of the last evaluation, where none are held out, for codes of this length."""
+    return min(EVALUATION_INPUTS, max(FEWEST_EVALUATION_INPUTS, MOST_EVALUATED_CODES // units))
 
 
 def preview_steps(total_steps: int, count: int) -> frozenset[int]:

@@ -155,7 +155,7 @@ def test_pictures_of_a_dictionary_are_taken_back_through_the_whitening() -> None
     assert preprocessor.zca is not None
     patches = np.stack([dataset.images[row][3:8, 4:9] for row in range(3)])
     x = preprocessor.inputs(patches).x
-    pictures = preprocessor.pictures(x, "decoder")
+    pictures = preprocessor.pictures(x.view(-1, 5, 5, 1), "decoder")
     expected = torch.tensor(patches).float() / 255 - preprocessor.zca.mean.view(5, 5, 1)
     torch.testing.assert_close(pictures, expected, atol=1e-4, rtol=0)
 
@@ -167,15 +167,15 @@ def test_the_picture_of_an_encoder_row_answers_pixels_as_the_row_answers_inputs(
     rows = torch.randn(7, 25, generator=torch.Generator().manual_seed(0))
     patches = np.stack([dataset.images[row][3:8, 4:9] for row in range(3)])
     pixels = torch.tensor(patches).float().flatten(1) / 255 - preprocessor.zca.mean
-    answered = pixels @ preprocessor.pictures(rows, "encoder").flatten(1).t()
+    answered = pixels @ preprocessor.pictures(rows.view(-1, 5, 5, 1), "encoder").flatten(1).t()
     torch.testing.assert_close(answered, preprocessor.inputs(patches).x @ rows.t(), atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("whiten", ["none", "lcn"])
 def test_without_a_fitted_whitening_pictures_are_the_units_themselves(whiten: str) -> None:
-    units = torch.rand(3, 75)
+    units = torch.rand(3, 5, 5, 3)
     pictures = Preprocessor(spec(whiten=whiten), (5, 5, 3)).pictures(units, "decoder")
-    assert torch.equal(pictures, units.view(3, 5, 5, 3))
+    assert torch.equal(pictures, units)
 
 
 def test_an_image_of_another_shape_is_no_input() -> None:

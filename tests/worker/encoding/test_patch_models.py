@@ -94,7 +94,7 @@ def test_a_model_that_keeps_everything_rebuilds_every_image(given: dict[str, obj
     model = {"connection": {"units": 108}, "encoder": {"kind": "feedforward", "activation": "linear", "gain": False}}
     spec = TrainSpec.model_validate(merge(patch_spec(scale=scale, **given).model_dump(mode="json"), {"model": model}))
     tensors = {"layers.0.dictionary": torch.eye(108), "layers.0.encoder": torch.eye(108)}
-    identity = model_from(spec.model, tensors | {"layers.0.bias": torch.zeros(108)})
+    identity = model_from(spec.model, tensors | {"layers.0.bias": torch.zeros(108)}, (6, 6, 3))
     engine = Engine(identity, spec, Preprocessor.fitted(spec.preprocessing, photographs()))
     for row in range(4):
         image = photographs().images[row][None]

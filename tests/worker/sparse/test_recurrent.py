@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from worker.sparse.connections import draw_dictionary
+from worker.sparse.connections.dense import draw_dictionary
 from worker.sparse.encoders import Recurrent
 from worker.sparse.encoders.recurrent import Unrolled, drsae_matrices
 

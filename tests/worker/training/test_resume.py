@@ -74,6 +74,31 @@ def test_whatever_a_recipe_carries_along_survives_a_resume(make_plan: MakePlan, 
     assert bundle(plan) == bundle(whole)
 
 
+CONV = {"kind": "conv", "units": 2, "kernel_size": 3, "stride": 1, "norm": "fixed", "update": "diagonal-hessian"}
+ONE_BY_ONE = {"units_per_position": 1}
+ON_IMAGES = {
+    "conv": ("sparse-coding", {"model": {"connection": CONV}, "training": {"revive_after": 40}}),
+    "conv by Adam": ("sparse-coding", {"model": {"connection": CONV | {"update": "adam"}}}),
+    "conv-group": ("conv-group", {"training": {"revive_after": 40}, "model": {"connection": {"units": 2}}}),
+    "local": ("local", {"training": {"dictionary_fraction": 0.5}, "model": {"connection": ONE_BY_ONE}}),
+    "local, never repeated": (
+        "sparse-coding",
+        {"model": {"connection": {"kind": "local", "field_size": 3, "norm": "fixed", "update": "diagonal-hessian"}}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ON_IMAGES)
+def test_filters_on_an_image_survive_a_resume(make_plan: MakePlan, name: str) -> None:
+    recipe, given = ON_IMAGES[name]
+    spec = small_recipe(recipe, **given)
+    whole = make_plan(spec)
+    assert train(whole, lambda _: None, lambda: None)["step"] == TOTAL
+    plan = resumed(whole, stop_at(make_plan(spec, out=whole.out), 31)["file"])
+    train(plan, lambda _: None, lambda: None)
+    assert bundle(plan) == bundle(whole)
+
+
 def test_metrics_after_a_resume_are_those_of_the_uninterrupted_training(make_plan: MakePlan) -> None:
     def metrics(plan: Plan) -> dict[int, dict[str, float]]:
         messages: list[dict[str, Any]] = []

@@ -1,5 +1,8 @@
 """Linear maps between inputs and units, one file each."""
 
-from worker.sparse.connections.dense import Dense, draw_dictionary
+from worker.sparse.connections.connection import Connection
+from worker.sparse.connections.conv import Conv
+from worker.sparse.connections.dense import Dense
+from worker.sparse.connections.local import Local
 
-__all__ = ["Dense", "draw_dictionary"]
+__all__ = ["Connection", "Conv", "Dense", "Local"]

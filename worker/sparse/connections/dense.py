@@ -8,57 +8,91 @@ authors' code: uniform noise plus a quarter of a training input per column, then
 inputs some units never learn, with more of them many learn slowly.
 """
 
-import torch
-from torch import Tensor, nn
+from collections.abc import Callable
 
-from worker.sparse.bounds import PerUnit, Rates, bound_norms_, fix_norms_
+import torch
+from torch import Tensor
+
+from worker.sparse.connections.connection import Connection
 from worker.sparse.connections.hessian import DiagonalHessian
+from worker.sparse.solvers import LinearMap, Matrix
 
 TEMPLATE_SHARE = 0.25
+POWER_ITERATIONS = 3
 
 
-class Dense(nn.Module):
+class Dense(Connection):
     """`dictionary` (inputs, units): columns are units. Their L2 norms are at most `max_norm`, or it where `fixed`.
 
-    With `update_rate` the dictionary takes diagonal second-order steps instead of Adam's.
+    With `update_rate` the dictionary takes diagonal second-order steps instead of Adam's. `image` (height, width,
+    channels) is what an input stands for, where it is a picture.
     """
 
+    filter_dim = 1
+    coverage = None
+
     def __init__(
-        self, dictionary: Tensor, max_norm: float = 1.0, *, fixed: bool = False, update_rate: float | None = None
+        self,
+        dictionary: Tensor,
+        max_norm: float = 1.0,
+        *,
+        fixed: bool = False,
+        update_rate: float | None = None,
+        image: tuple[int, int, int] | None = None,
     ) -> None:
-        super().__init__()
         # each column contiguous in memory: norms of columns, taken after every update, are then nine times as fast
-        self.dictionary = nn.Parameter(dictionary.t().clone(memory_format=torch.contiguous_format).t())
-        self.max_norm = max_norm
-        self.fixed = fixed
-        self.hessian = None if update_rate is None else DiagonalHessian(dictionary.shape[1], update_rate)
+        super().__init__(dictionary.t().clone(memory_format=torch.contiguous_format).t(), max_norm, fixed)
+        self.image = image or (1, len(dictionary), 1)
+        if update_rate is not None:
+            first = torch.full((self.units,), self.units**-0.5)
+            self.hessian = DiagonalHessian(self.units, first, update_rate, POWER_ITERATIONS)
 
-    def decode(self, code: Tensor) -> Tensor:
-        """(batch, units) → (batch, inputs)"""
-        return code @ self.dictionary.t()
+    @property
+    def inputs(self) -> int:
+        return int(self.dictionary.shape[0])
 
-    def rates(self) -> Rates:
-        return [(self.dictionary, 1.0)] if self.hessian is None else []
+    @property
+    def units(self) -> int:
+        return int(self.dictionary.shape[1])
 
-    def step(self, code: Tensor, factor: float) -> None:
-        """Where Adam does not update the dictionary: take the step that its gradient asks for, times `factor`."""
-        if self.hessian is not None and self.dictionary.grad is not None:
-            self.hessian.step(self.dictionary, code, factor)
+    @property
+    def code_shape(self) -> tuple[int, ...]:
+        return (self.units,)
 
-    def per_unit(self) -> PerUnit:
-        return [(self.dictionary, 1)]
+    def decode(self, code: Tensor, dictionary: Tensor | None = None) -> Tensor:
+        return code @ (self.dictionary if dictionary is None else dictionary).t()
 
-    def project(self) -> None:
-        if self.fixed:
-            fix_norms_(self.dictionary, 0, self.max_norm)
-        else:
-            bound_norms_(self.dictionary, 0, self.max_norm)
+    def correlate(self, x: Tensor, dictionary: Tensor | None = None) -> Tensor:
+        return x @ (self.dictionary if dictionary is None else dictionary)
+
+    def encode(self, encoder: Tensor, x: Tensor) -> Tensor:
+        return x @ encoder.t()
+
+    def first_encoder(self) -> Tensor:
+        return self.dictionary.detach().t()
+
+    def pictures(self, weights: Tensor) -> Tensor:
+        return weights.reshape(-1, *self.image)
+
+    def linear_map(self) -> LinearMap:
+        return Matrix(self.dictionary.detach())
+
+    def norms(self) -> Tensor:
+        norms: Tensor = torch.linalg.vector_norm(self.dictionary.detach(), dim=0)
+        return norms
+
+    def scale_(self, factors: Tensor) -> None:
+        self.dictionary.mul_(factors)
 
     @torch.no_grad()
-    def revive(self, units: Tensor, examples: Tensor) -> None:
-        """Give silent `units` (k,) the directions of `examples` (k, inputs) as columns, as long as columns are."""
-        length = self.max_norm if self.fixed else torch.linalg.vector_norm(self.dictionary, dim=0).mean()
-        self.dictionary[:, units] = length * torch.nn.functional.normalize(examples, dim=1).t()
+    def revive(self, filters: Tensor, examples: Tensor) -> None:
+        length = self.max_norm if self.fixed else self.norms().mean()
+        self.dictionary[:, filters] = length * torch.nn.functional.normalize(examples, dim=1).t()
+
+    def curvature_of(self, code: Tensor, weights: Tensor) -> Callable[[Tensor], Tensor]:
+        """The same for every input: a vector is (units,)."""
+        scaled = code * weights
+        return lambda vector: scaled.t() @ (scaled @ vector) / len(scaled)
 
 
 def draw_dictionary(examples: Tensor, units: int, generator: torch.Generator) -> Tensor:

@@ -5,5 +5,6 @@ from worker.sparse.encoders.exact import Exact, Settings
 from worker.sparse.encoders.feedforward import Feedforward
 from worker.sparse.encoders.predict_refine import PredictRefine
 from worker.sparse.encoders.recurrent import Recurrent
+from worker.sparse.encoders.recurrent_fields import RecurrentFields
 
-__all__ = ["Encoder", "Exact", "Feedforward", "Inferred", "PredictRefine", "Recurrent", "Settings"]
+__all__ = ["Encoder", "Exact", "Feedforward", "Inferred", "PredictRefine", "Recurrent", "RecurrentFields", "Settings"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from worker.sparse.bounds import PerUnit, Rates
-from worker.sparse.connections import Dense
+from worker.sparse.connections import Connection
 from worker.sparse.sparsity import Penalty
 
 
@@ -26,10 +26,10 @@ class Inferred:
 
 class Encoder(nn.Module, ABC):
     @abstractmethod
-    def encode(self, x: Tensor, connection: Dense, sparsity: Penalty, passes: int | None = None) -> Tensor:
+    def encode(self, x: Tensor, connection: Connection, sparsity: Penalty, passes: int | None = None) -> Tensor:
         """(batch, inputs) → codes (batch, units). `passes`: for encoders with passes, instead of the trained number."""
 
-    def infer(self, x: Tensor, seen: Tensor, connection: Dense, sparsity: Penalty) -> Inferred:
+    def infer(self, x: Tensor, seen: Tensor, connection: Connection, sparsity: Penalty) -> Inferred:
         """Codes to learn from; the encoder itself sees `seen`, a version of `x` (batch, inputs) with inputs hidden."""
         return Inferred(self.encode(seen, connection, sparsity))
 
@@ -44,5 +44,5 @@ class Encoder(nn.Module, ABC):
     def project(self) -> None:
         """Back into the constraints, after an update."""
 
-    def revive(self, units: Tensor, dictionary: Tensor) -> None:
-        """Let silent `units` begin anew from their new columns of `dictionary` (inputs, units)."""
+    def revive(self, filters: Tensor, connection: Connection) -> None:
+        """Let silent `filters` (k,) begin anew from their new columns of the dictionary."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from worker.sparse.connections import Dense
+from worker.sparse.connections import Connection
 from worker.sparse.encoders.encoder import Encoder
-from worker.sparse.solvers import Solution, bound_of, solve
+from worker.sparse.solvers import Solution, solve
 from worker.sparse.sparsity import Penalty
 
 
@@ -28,17 +28,17 @@ class Settings:
     def solve(
         self,
         x: Tensor,
-        dictionary: Tensor,
+        connection: Connection,
         sparsity: Penalty,
         *,
         start: Tensor | None = None,
         prediction: Tensor | None = None,
         weight: float = 0.0,
     ) -> Solution:
-        fixed = dictionary.detach()
+        linear_map, lipschitz = connection.known()
         return solve(
             x,
-            fixed,
+            linear_map,
             sparsity,
             sign=self.sign,
             method=self.method,
@@ -47,7 +47,7 @@ class Settings:
             start=start,
             prediction=prediction,
             prediction_weight=weight,
-            lipschitz=None if self.method == "coordinate-descent" else bound_of(fixed),
+            lipschitz=lipschitz,
         )
 
 
@@ -56,5 +56,5 @@ class Exact(Encoder):
         super().__init__()
         self.settings = settings
 
-    def encode(self, x: Tensor, connection: Dense, sparsity: Penalty, passes: int | None = None) -> Tensor:
-        return self.settings.solve(x, connection.dictionary, sparsity).code
+    def encode(self, x: Tensor, connection: Connection, sparsity: Penalty, passes: int | None = None) -> Tensor:
+        return self.settings.solve(x, connection, sparsity).code

@@ -5,15 +5,15 @@
     tanh    the predictor of PSD (Kavukcuoglu, Ranzato and LeCun, 2008, arXiv 1010.3467), F = G tanh(E x + b)
     linear  the mean of a noisy code
 
-The gain g (units,) is learned where it is asked for, and 1 where it is not: a tanh cannot reach the amplitudes of a
-code otherwise.
+E is as the connection has it, a matrix or kernels; units that share a filter share b and g too. The gain g (filters,)
+is learned where it is asked for, and 1 where it is not: a tanh cannot reach the amplitudes of a code otherwise.
 """
 
 import torch
 from torch import Tensor, nn
 
 from worker.sparse.bounds import PerUnit, Rates
-from worker.sparse.connections import Dense
+from worker.sparse.connections import Connection
 from worker.sparse.encoders.encoder import Encoder
 from worker.sparse.encoders.shrink import shrink
 from worker.sparse.sparsity import Penalty
@@ -25,7 +25,7 @@ REVIVED_SHARE = 0.2
 
 
 class Feedforward(Encoder):
-    """`encoder` E (units, inputs), `bias` b or θ (units,), `gain` g (units,) or None."""
+    """`encoder` E, one row or kernel for each filter; `bias` b or θ (filters,), `gain` g (filters,) or None."""
 
     def __init__(
         self, encoder: Tensor, bias: Tensor, gain: Tensor | None, *, activation: str, rate_multiplier: float = 1.0
@@ -40,28 +40,25 @@ class Feedforward(Encoder):
         self.rate_multiplier = rate_multiplier
 
     @classmethod
-    def from_dictionary(
-        cls, dictionary: Tensor, *, activation: str, gain: bool, rate_multiplier: float = 1.0
+    def from_connection(
+        cls, connection: Connection, *, activation: str, gain: bool, rate_multiplier: float = 1.0
     ) -> "Feedforward":
         """E = Dᵀ, smaller where units outnumber inputs: an overcomplete D Dᵀ x is that many times x."""
-        inputs, units = dictionary.shape
-        bias = dictionary.new_full((units,), FIRST_THRESHOLD if activation == "shrink" else 0.0)
-        first = dictionary.t() * min(1.0, inputs / units)
-        ones = dictionary.new_ones(units) if gain else None
-        return cls(first, bias, ones, activation=activation, rate_multiplier=rate_multiplier)
+        first = connection.first_encoder()
+        bias = first.new_full((len(first),), FIRST_THRESHOLD if activation == "shrink" else 0.0)
+        ones = first.new_ones(len(first)) if gain else None
+        share = min(1.0, connection.inputs / connection.units)
+        return cls(share * first, bias, ones, activation=activation, rate_multiplier=rate_multiplier)
 
-    def encode(self, x: Tensor, connection: Dense, sparsity: Penalty, passes: int | None = None) -> Tensor:
-        return self.predict(x)
-
-    def predict(self, x: Tensor, passes: int | None = None) -> Tensor:
-        """(batch, inputs) → (batch, units)"""
+    def encode(self, x: Tensor, connection: Connection, sparsity: Penalty, passes: int | None = None) -> Tensor:
+        code, bias = connection.encode(self.encoder, x), connection.spread(self.bias)
         if self.activation == "shrink":
-            code = shrink(x @ self.encoder.t(), self.bias)
+            code = shrink(code, bias)
         else:
-            code = torch.addmm(self.bias, x, self.encoder.t())
+            code = code + bias
             if self.activation != "linear":
                 code = code.relu() if self.activation == "relu" else code.tanh()
-        return code if self.gain is None else code * self.gain
+        return code if self.gain is None else code * connection.spread(self.gain)
 
     def rates(self) -> Rates:
         rates = [(self.encoder, self.rate_multiplier), (self.bias, self.rate_multiplier)]
@@ -77,9 +74,16 @@ class Feedforward(Encoder):
                 self.bias.clamp_min_(0)
 
     @torch.no_grad()
-    def revive(self, units: Tensor, dictionary: Tensor) -> None:
-        size = torch.linalg.vector_norm(self.encoder, dim=1).mean() * REVIVED_SHARE
-        self.encoder[units] = size * nn.functional.normalize(dictionary[:, units].t(), dim=1)
-        self.bias[units] = 0
+    def revive(self, filters: Tensor, connection: Connection) -> None:
+        revive_rows_(self.encoder, filters, connection, REVIVED_SHARE)
+        self.bias[filters] = 0
         if self.gain is not None:
-            self.gain[units] = self.gain.abs().mean()
+            self.gain[filters] = self.gain.abs().mean()
+
+
+@torch.no_grad()
+def revive_rows_(encoder: Tensor, filters: Tensor, connection: Connection, share: float) -> None:
+    """Rows of `encoder` that look for what these filters write, with this share of the mean norm of all rows."""
+    size = share * torch.linalg.vector_norm(encoder.flatten(1), dim=1).mean()
+    rows = connection.first_encoder()[filters]
+    encoder[filters] = size * nn.functional.normalize(rows.flatten(1), dim=1).view_as(rows)

@@ -6,39 +6,42 @@ Kavukcuoglu, Ranzato and LeCun, 2008, arXiv 1010.3467 (F = G tanh(E x + b), the 
 Gregor and LeCun, ICML 2010 (F unrolled passes, codes inferred without it: `coupled` false). Encoding takes F(x) alone.
 """
 
+from typing import TypeAlias
+
 import torch
 from torch import Tensor
 
 from worker.sparse.bounds import PerUnit, Rates
-from worker.sparse.connections import Dense
+from worker.sparse.connections import Connection
 from worker.sparse.encoders.encoder import Encoder, Inferred
 from worker.sparse.encoders.exact import Settings
 from worker.sparse.encoders.feedforward import Feedforward
 from worker.sparse.encoders.recurrent import Recurrent
+from worker.sparse.encoders.recurrent_fields import RecurrentFields
 from worker.sparse.sparsity import Penalty
+
+Predictor: TypeAlias = Feedforward | Recurrent | RecurrentFields
 
 
 class PredictRefine(Encoder):
     """`predictor` F; `weight` of its error in the energy; `coupled`: whether that error holds the code back too."""
 
-    def __init__(
-        self, predictor: Feedforward | Recurrent, settings: Settings, *, weight: float = 1.0, coupled: bool = True
-    ) -> None:
+    def __init__(self, predictor: Predictor, settings: Settings, *, weight: float = 1.0, coupled: bool = True) -> None:
         super().__init__()
         self.predictor = predictor
         self.settings = settings
         self.weight = weight
         self.coupled = coupled
 
-    def encode(self, x: Tensor, connection: Dense, sparsity: Penalty, passes: int | None = None) -> Tensor:
-        return self.predictor.predict(x, passes)
+    def encode(self, x: Tensor, connection: Connection, sparsity: Penalty, passes: int | None = None) -> Tensor:
+        return self.predictor.encode(x, connection, sparsity, passes)
 
-    def infer(self, x: Tensor, seen: Tensor, connection: Dense, sparsity: Penalty) -> Inferred:
-        prediction = self.predictor.predict(seen)
+    def infer(self, x: Tensor, seen: Tensor, connection: Connection, sparsity: Penalty) -> Inferred:
+        prediction = self.predictor.encode(seen, connection, sparsity)
         target = prediction.detach()
         solution = self.settings.solve(
             x,
-            connection.dictionary,
+            connection,
             sparsity,
             start=target,
             prediction=target if self.coupled else None,
@@ -46,9 +49,9 @@ class PredictRefine(Encoder):
         )
         return Inferred(solution.code, prediction)
 
-    def exact(self, x: Tensor, connection: Dense, sparsity: Penalty) -> Tensor:
+    def exact(self, x: Tensor, connection: Connection, sparsity: Penalty) -> Tensor:
         """Codes (batch, units) without any prediction: what a dictionary is learned from before the predictor is."""
-        return self.settings.solve(x, connection.dictionary, sparsity).code
+        return self.settings.solve(x, connection, sparsity).code
 
     def penalty(self, inferred: Inferred) -> Tensor:
         """weight/2 ‖z* − F(x)‖², the mean over the batch; its gradient reaches the predictor alone."""
@@ -66,5 +69,5 @@ class PredictRefine(Encoder):
         self.predictor.project()
 
     @torch.no_grad()
-    def revive(self, units: Tensor, dictionary: Tensor) -> None:
-        self.predictor.revive(units, dictionary)
+    def revive(self, filters: Tensor, connection: Connection) -> None:
+        self.predictor.revive(filters, connection)

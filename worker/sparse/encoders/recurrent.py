@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from worker.sparse.bounds import PerUnit, Rates, bound_norms_
-from worker.sparse.connections import Dense
+from worker.sparse.connections import Connection
 from worker.sparse.encoders.encoder import Encoder
 from worker.sparse.encoders.shrink import shrink
 from worker.sparse.solvers import largest_eigenvalue
@@ -63,7 +63,7 @@ class Recurrent(Encoder):
         self.rate_multiplier = rate_multiplier
         self.bias_rate_multiplier = bias_rate_multiplier
 
-    def encode(self, x: Tensor, connection: Dense, sparsity: Penalty, passes: int | None = None) -> Tensor:
+    def encode(self, x: Tensor, connection: Connection, sparsity: Penalty, passes: int | None = None) -> Tensor:
         return self.predict(x, passes)
 
     def predict(self, x: Tensor, passes: int | None = None) -> Tensor:
@@ -102,7 +102,8 @@ class Recurrent(Encoder):
                 self.bias.clamp_min_(0)
 
     @torch.no_grad()
-    def revive(self, units: Tensor, dictionary: Tensor) -> None:
+    def revive(self, filters: Tensor, connection: Connection) -> None:
+        dictionary, units = connection.dictionary, filters
         size = REVIVED_SHARE * torch.linalg.vector_norm(self.encoder, dim=1).mean()
         rows = size * nn.functional.normalize(dictionary[:, units].t(), dim=1)
         self.explaining_away[:, units] = -self.encoder @ dictionary[:, units]

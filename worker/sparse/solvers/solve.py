@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from worker.sparse.solvers.coordinates import sweep
-from worker.sparse.solvers.quadratic import Quadratic, largest_eigenvalue
+from worker.sparse.solvers.linear_map import LinearMap
+from worker.sparse.solvers.quadratic import Quadratic, bound_of, largest_eigenvalue
 from worker.sparse.sparsity import L1, Inhibition, Penalty
 
 State: TypeAlias = tuple[Tensor, ...]
@@ -48,7 +49,7 @@ class Solution:
 @torch.no_grad()
 def solve(
     x: Tensor,
-    dictionary: Tensor,
+    dictionary: Tensor | LinearMap,
     sparsity: Penalty,
     *,
     sign: str = "signed",
@@ -61,7 +62,7 @@ def solve(
     lipschitz: float | None = None,
     trace: bool = False,
 ) -> Solution:
-    """Codes of `x` (batch, inputs) for `dictionary` (inputs, units), from `start` (batch, units) or from zero.
+    """Codes of `x` (batch, inputs) for `dictionary` (inputs, units) or a map, from `start` (batch, units) or from zero.
 
     `tolerance` is a share of the energy of each input; a code does not depend on the inputs around it. `lipschitz` is
     λ_max(DᵀD) where it is known.
@@ -69,7 +70,7 @@ def solve(
     """
     smooth = Quadratic(x, dictionary, prediction, prediction_weight)
     nonnegative = sign == "nonnegative"
-    code = x.new_zeros(len(x), dictionary.shape[1]) if start is None else start.clone()
+    code = torch.zeros_like(smooth.linear) if start is None else start.clone()
     if nonnegative:
         code = code.clamp_min(0)
     search = _Search(smooth, sparsity, nonnegative, tolerance, trace)
@@ -78,13 +79,17 @@ def solve(
             raise ValueError(f"coordinate-descent works with L1 and Inhibition, not with {type(sparsity).__name__}")
         solution = search.by_coordinates(code, max_iterations)
     elif method in METHODS:
-        largest = largest_eigenvalue(dictionary) if lipschitz is None else lipschitz
+        largest = _largest(dictionary) if lipschitz is None else lipschitz
         momentum = method == "fista" and sparsity.accelerates
         solution = search.by_gradients(code, max_iterations, largest + smooth.weight, momentum)
     else:
         raise ValueError(f"method is {method!r}; {', '.join(METHODS)} are allowed")
     solution.code = sparsity.settled(solution.code)
     return solution
+
+
+def _largest(dictionary: Tensor | LinearMap) -> float:
+    return largest_eigenvalue(dictionary) if isinstance(dictionary, Tensor) else bound_of(dictionary)
 
 
 class _Search:

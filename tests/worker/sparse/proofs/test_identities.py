@@ -256,12 +256,12 @@ def test_refining_without_the_prediction_term_is_the_exact_encoder() -> None:
     settings = Settings(max_iterations=500, tolerance=0.0)
     connection, l1 = Dense(dictionary), L1(0.3)
     exact = Exact(settings).encode(x, connection, l1)
-    predictor = Feedforward.from_dictionary(dictionary, activation="tanh", gain=True)
+    predictor = Feedforward.from_connection(connection, activation="tanh", gain=True)
     apart, coupled = (PredictRefine(predictor, settings, weight=1.0, coupled=each) for each in (False, True))
     same(apart.infer(x, x, connection, l1).code, exact, 1e-7)
     same(apart.exact(x, connection, l1), exact, 1e-7)
     assert not torch.allclose(coupled.infer(x, x, connection, l1).code, exact, atol=1e-3)
-    same(apart.encode(x, connection, l1).detach(), predictor.predict(x).detach())
+    same(apart.encode(x, connection, l1).detach(), predictor.encode(x, connection, l1).detach())
 
 
 def test_a_tree_with_one_branch_for_each_pool_adds_the_pools_to_l1() -> None:
