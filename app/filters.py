@@ -42,7 +42,9 @@ Kind = Literal["decoder", "encoder"]
 
 @dataclass(frozen=True)
 class Filters:
-    """Filters in pixel space (units, height, width, channels) float32, and how often each unit is on (units,).
+    """Filters in pixel space (units, height, width, channels) float32, and how often each is used (units,).
+
+    Units that share a filter, as those of a kernel do, are one here.
 
     The map that the units lie on, or the parent (units,) of each in a tree, where there is one.
     """
@@ -141,7 +143,7 @@ def _bytes(filters: Filters, view: FilterView, chosen: str, texts: dict[str, str
     pixels = draw(filters.values, plan, view.options)
     if chosen == "svg":
         height, width = filters.values.shape[1:3]
-        named = [f"unit {unit}, used by {filters.usage[unit]:.2%} of inputs" for unit in plan.units]
+        named = [f"unit {unit}, used {filters.usage[unit]:.2%} of the time" for unit in plan.units]
         title = f"Filters of {texts.get('model') or texts.get('job')}"
         return encode_svg(pixels, plan, (height * plan.scale, width * plan.scale), named, title)
     return encode_png(pixels, texts) if chosen == "png" else encode_webp(pixels)

@@ -7,12 +7,17 @@ where the data set was stored with them.
 import math
 from typing import Any, TypeAlias
 
+from app.geometry import Geometry, feature_shape
 from pinwheel.errors import InvalidConfig
-from pinwheel.specs import NoClassifier, Preprocessing, TrainSpec
+from pinwheel.specs import Connection, Conv, Dense, Local, NoClassifier, Pools, Preprocessing, Shape, TrainSpec
 from pinwheel.specs.preprocessing import MOST_PATCH_BYTES, MOST_ZCA_INPUTS
 
 Record: TypeAlias = dict[str, Any]
-Shape: TypeAlias = tuple[int, int, int]
+
+# On connections over an image: numbers of one code, and of all codes of a batch. 2²⁸ float32 are 1 GiB.
+MOST_CODE, MOST_BATCH_CODES = 2**22, 2**28
+MOST_RESULT_BYTES = 4 * 2**30  # of the features of a data set that are kept dense
+MOST_WEIGHTS = 2**28  # numbers of a dictionary of such filters, and of any classifier
 
 
 def refused(pointer: str, code: str, detail: str) -> InvalidConfig:
@@ -78,6 +83,74 @@ def check_amounts(preprocessing: Preprocessing, shape: Shape, images: int) -> No
         raise refused("#/preprocessing/patches_per_image", "too_large", detail)
 
 
+def check_model(spec: TrainSpec, shape: Shape, images: int, classes: int) -> None:
+    """Whether the filters, pools and codes of the model go with inputs of this shape, in bounded memory."""
+    model, training = spec.model, spec.training
+    found = geometry(spec, shape)
+    if not isinstance(model.connection, Dense):
+        if isinstance(model.sparsity, Pools):
+            _check_pools(model.sparsity, found.code)
+        batch = min(training.batch_size, spec.preprocessing.inputs_from(images))
+        _check_codes(found, batch)
+    if not isinstance(model.classifier, NoClassifier) and classes * found.features > MOST_WEIGHTS:
+        detail = (
+            f"{classes} classes and {found.features} features make {classes * found.features} weights; at most "
+            f"{MOST_WEIGHTS} are learned: answer fewer features (output 'pooled', a larger stride)"
+        )
+        raise refused("#/model/classifier", "too_large", detail)
+
+
+def geometry(spec: TrainSpec, shape: Shape) -> Geometry:
+    """How large the model is on such inputs. Raises `InvalidConfig` where its filters do not fit into them."""
+    try:
+        return Geometry.of(spec.model, shape)
+    except ValueError as error:
+        field = _misfit(spec.model.connection, shape)
+        raise refused(f"#/model/connection/{field}", "does_not_fit", str(error)) from None
+
+
+def _misfit(connection: Connection, shape: Shape) -> str:
+    """The setting on account of which the filters do not fit into inputs of this shape."""
+    side = min(shape[:2])
+    if isinstance(connection, Conv):
+        return "kernel_size" if connection.kernel_size > side + 2 * connection.padding else "stride"
+    assert isinstance(connection, Local)  # a dense connection fits everywhere
+    if connection.field_size > side:
+        return "field_size"
+    left = any((length - connection.field_size) % connection.field_stride for length in shape[:2])
+    return "field_stride" if left else "tile"
+
+
+def _check_pools(pools: Pools, code: Shape) -> None:
+    rows, columns, _ = code
+    field, size, what = ("window", pools.window, "maps") if pools.layout == "maps" else ("size", pools.size, "sheet")
+    if size > min(rows, columns):
+        detail = f"pools of side {size} are larger than the {what} of {rows} × {columns} units"
+        raise refused(f"#/model/sparsity/{field}", "too_large", detail)
+
+
+def _check_codes(found: Geometry, batch: int) -> None:
+    rows, columns, units = found.code
+    if found.units > MOST_CODE:
+        detail = (
+            f"codes of {rows} × {columns} × {units} = {found.units} numbers are too long; at most {MOST_CODE} are "
+            "found: take fewer units, a larger stride or smaller patches"
+        )
+        raise refused("#/model/connection", "too_large", detail)
+    if found.weights > MOST_WEIGHTS:
+        detail = (
+            f"{found.filters} filters of {found.field} pixels make {found.weights} weights; at most {MOST_WEIGHTS} are "
+            "learned"
+        )
+        raise refused("#/model/connection", "too_large", detail)
+    if batch * found.units > MOST_BATCH_CODES:
+        detail = (
+            f"{batch} codes of {found.units} numbers make {batch * found.units}; a batch has at most "
+            f"{MOST_BATCH_CODES}: {MOST_BATCH_CODES // found.units} inputs"
+        )
+        raise refused("#/training/batch_size", "too_large", detail)
+
+
 def check_alike(preprocessing: Preprocessing, dataset: Record, validation: Record) -> None:
     """Whether both data sets give the same inputs, and the validation no class that is not trained."""
     pointer = "#/validation/dataset"
@@ -102,3 +175,15 @@ def check_encodable(model: Record, dataset: Record) -> None:
         f"its images are {list(smallest)}; the model {model['name']}@{model['version']} takes {model['input_shape']}"
     )
     raise refused(pointer, "wrong_shape", detail)
+
+
+def check_result(model: Record, dataset: Record, *, dense: bool) -> None:
+    """Whether the features of a whole data set can be gathered."""
+    count, features = dataset["images"]["count"], math.prod(feature_shape(model))
+    size = 4 * count * features
+    if dense and size > MOST_RESULT_BYTES:
+        detail = (
+            f"{count} × {features} features take {size} bytes; at most {MOST_RESULT_BYTES} are kept dense: keep them "
+            "sparse"
+        )
+        raise refused("#/output/sparse", "too_large", detail)

@@ -45,6 +45,7 @@ def resolve_train(request: TrainJob, services: Services) -> tuple[dict[str, Any]
     fitting.check_data(spec, dataset, "#/dataset")
     images, shape = trained_on(dataset, request), fitting.input_shape(spec.preprocessing, dataset, "#/dataset")
     fitting.check_amounts(spec.preprocessing, shape, images)
+    fitting.check_model(spec, shape, images, _classes(dataset))
     if validation:
         fitting.check_data(spec, validation, "#/validation/dataset")
         fitting.check_alike(spec.preprocessing, dataset, validation)
@@ -114,9 +115,12 @@ def trained_on(dataset: dict[str, Any], request: TrainJob) -> int:
 
 def estimate(spec: TrainSpec, dataset: dict[str, Any], request: TrainJob) -> dict[str, Any]:
     """What a training will cost, roughly."""
-    classes = dataset["labels"]["classes"] if dataset["labels"] else 0
     shape = fitting.input_shape(spec.preprocessing, dataset, "#/dataset")
-    return costs.estimate(spec, shape, trained_on(dataset, request), classes)
+    return costs.estimate(spec, shape, trained_on(dataset, request), _classes(dataset))
+
+
+def _classes(dataset: dict[str, Any]) -> int:
+    return dataset["labels"]["classes"] if dataset["labels"] else 0
 
 
 def resolve_encode(request: EncodeJob, services: Services) -> tuple[dict[str, Any], list[str]]:
@@ -124,6 +128,7 @@ def resolve_encode(request: EncodeJob, services: Services) -> tuple[dict[str, An
     model = services.models.find(request.model)
     dataset = _dataset(services, request.dataset, "#/dataset")
     fitting.check_encodable(model, dataset)
+    fitting.check_result(model, dataset, dense=not request.output.sparse)
     fields = {
         "type": "encode",
         "name": request.name,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.geometry import feature_shape
 from app.maps import available
 from pinwheel.states import TERMINAL, State
 
@@ -57,6 +58,7 @@ def model_view(record: dict[str, Any]) -> dict[str, Any]:
     shown = {name: value for name, value in record.items() if name != "format"}
     maps = {kind: f"{here}/maps/{kind}" for kind in available(record)}
     links = {"self": here, "weights": f"{here}/weights", "filters": f"{here}/filters", "encode": f"{here}/encode"}
+    shown["feature_shape"] = feature_shape(record)
     return {"object": "model", **shown, "links": links | {"job": f"/v1/jobs/{record['job']}"}, "maps": maps}
 
 

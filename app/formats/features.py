@@ -1,4 +1,4 @@
-"""Features out: (N, units) as JSON, .npy or .npz, dense or sparse.
+"""Features out: (N, features) as JSON, .npy or .npz, dense or sparse.
 
 Sparse is CSR: row i holds `values[indptr[i]:indptr[i + 1]]` in the columns `indices[indptr[i]:indptr[i + 1]]`. A sparse
 npz is what `scipy.sparse.load_npz` reads. scipy knows no sparse float16: such values are rounded to float16 there and
@@ -22,6 +22,7 @@ FORMATS: dict[str, str] = {
 }
 DTYPES = ("float32", "float16")
 MOST_JSON_VALUES = 10_000_000
+MOST_DENSE_BYTES = 4 * 2**30  # made at once of a sparse result
 
 
 class Csr(NamedTuple):
@@ -34,7 +35,7 @@ class Csr(NamedTuple):
 
 
 def to_csr(features: NDArray[Any]) -> Csr:
-    """The values of (N, units) that are not 0, in the order of rows, then of columns."""
+    """The values of (N, features) that are not 0, in the order of rows, then of columns."""
     rows, columns = np.nonzero(features)
     indptr = np.zeros(len(features) + 1, dtype=np.int64)
     np.cumsum(np.bincount(rows, minlength=len(features)), out=indptr[1:])
@@ -42,7 +43,12 @@ def to_csr(features: NDArray[Any]) -> Csr:
 
 
 def to_dense(sparse: Csr) -> NDArray[Any]:
-    """(N, units)."""
+    """(N, features). `PayloadTooLarge` where that is more than may be made."""
+    count, columns = sparse.shape
+    size_bytes = count * columns * sparse.values.itemsize
+    if size_bytes > MOST_DENSE_BYTES:
+        taken = f"{count} × {columns} features take {size_bytes} bytes"
+        raise PayloadTooLarge(f"{taken}; at most {MOST_DENSE_BYTES} are written. Ask for format=npz.")
     features = np.zeros(sparse.shape, dtype=sparse.values.dtype)
     rows = np.repeat(np.arange(sparse.shape[0]), np.diff(sparse.indptr))
     features[rows, sparse.indices] = sparse.values
@@ -50,9 +56,9 @@ def to_dense(sparse: Csr) -> NDArray[Any]:
 
 
 def select(features: NDArray[Any], topk: int | None = None, threshold: float | None = None) -> NDArray[Any]:
-    """Features (N, units) with only the `topk` largest of each row by amount, and only amounts above `threshold`, kept.
+    """(N, features) with only the `topk` largest of each row by amount, and only amounts above `threshold`, kept.
 
-    Of equal amounts the unit with the lower number is kept. What is dropped becomes 0.
+    Of equal amounts the one with the lower number is kept. What is dropped becomes 0.
     """
     kept = features
     if threshold is not None:
@@ -68,7 +74,7 @@ def select(features: NDArray[Any], topk: int | None = None, threshold: float | N
 def encode(
     features: NDArray[Any], format: str, sparse: bool, dtype: np.dtype[Any], model: str, version: int
 ) -> tuple[bytes, str]:
-    """Features (N, units) → the body and its media type. `InvalidConfig` for a form that the format does not have."""
+    """(N, features) → the body and its media type. `InvalidConfig` for a form that the format does not have."""
     return _encode(to_csr(features) if sparse else features, format, dtype, model, version)
 
 
@@ -91,8 +97,8 @@ def _read_stored(path: Path) -> Csr | NDArray[Any]:
     if isinstance(loaded, np.ndarray):
         return loaded
     with loaded:
-        rows, units = (int(side) for side in loaded["shape"])
-        return Csr((rows, units), loaded["indptr"], loaded["indices"], loaded["data"])
+        rows, columns = (int(side) for side in loaded["shape"])
+        return Csr((rows, columns), loaded["indptr"], loaded["indices"], loaded["data"])
 
 
 def _encode(

@@ -17,6 +17,7 @@ from app.formats import features
 from app.formats.inputs import decode_inputs, decode_parts, fit
 from app.formats.negotiate import choose
 from app.forms import read_form
+from app.geometry import feature_shape
 from app.services import Held, Services
 from pinwheel.errors import InvalidConfig, InvalidRequest, PayloadTooLarge
 from pinwheel.pictures.images import comparison
@@ -88,7 +89,7 @@ async def _asked(model: str, request: Request, services: Held) -> _Asked:
     limit = services.settings.max_encode_images
     if len(images) > limit:
         raise PayloadTooLarge(f"{len(images)} images in one request; {limit} are allowed. More are an encode job.")
-    size = 4 * len(images) * max(record["units"], math.prod(images.shape[1:]))
+    size = 4 * len(images) * max(math.prod(feature_shape(record)), math.prod(images.shape[1:]))
     if size > MOST_ANSWER_BYTES:
         detail = f"{len(images)} images give {size} bytes; {MOST_ANSWER_BYTES} fit into one answer."
         raise PayloadTooLarge(f"{detail} Send fewer, or encode them as a job.")
@@ -144,7 +145,7 @@ async def encode_images(
     wants_sparse = chosen == "npz" if sparse == "auto" else sparse == "true"
     if wants_sparse and chosen == "npy":
         raise InvalidConfig("format npy has no sparse form; take npz or json, or sparse=false.")
-    _check_units(topk, asked.record)
+    _check_topk(topk, asked.record)
     answer = await asked.ask(services, "encode", passes)
     found, name, version = answer.arrays["features"], asked.record["name"], asked.record["version"]
     body, media_type = await run_in_threadpool(
@@ -155,9 +156,10 @@ async def encode_images(
     return Response(body, media_type=media_type, headers=asked.headers(answer))
 
 
-def _check_units(topk: int | None, record: dict[str, Any]) -> None:
-    if topk is not None and topk > record["units"]:
-        raise InvalidConfig(f"topk is {topk}; the model has {record['units']} units.")
+def _check_topk(topk: int | None, record: dict[str, Any]) -> None:
+    features = math.prod(feature_shape(record))
+    if topk is not None and topk > features:
+        raise InvalidConfig(f"topk is {topk}; the model gives {features} features.")
 
 
 @router.post(

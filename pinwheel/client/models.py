@@ -46,9 +46,15 @@ class Model:
     def version(self) -> int:
         return int(self.record["version"])
 
-    def encode(self, images: Images, *, sparse: bool = False, **options: Any) -> Any:
-        """Features (N, units): an array, or with `sparse` a scipy CSR matrix.
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """What the features of one image are: (units,), or (rows, columns, units) where they lie over the image."""
+        return tuple(self.record.get("feature_shape") or [self.record["units"]])
 
+    def encode(self, images: Images, *, sparse: bool = False, **options: Any) -> Any:
+        """Features (N, features): an array, or with `sparse` a scipy CSR matrix.
+
+        One row for each image; `features.reshape(-1, *model.feature_shape)` is an array with a place for each of them.
         `options`: topk, threshold, dtype, passes.
         """
         if sparse:

@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from app import fitting
 from pinwheel.errors import InvalidConfig
-from pinwheel.specs import Preprocessing
+from pinwheel.specs import Preprocessing, TrainSpec
 
 PHOTOS = {
     "id": "ds_photos",
@@ -91,3 +92,155 @@ def test_a_model_of_whole_images_encodes_images_of_its_own_size() -> None:
         fitting.check_encodable(model(28, 28, 1), digits(28, 28, 3))
     with pytest.raises(InvalidConfig, match="different sizes"):
         fitting.check_encodable(model(28, 28, 1), PHOTOS)
+
+
+def training(
+    connection: dict[str, Any], sparsity: dict[str, Any] | None = None, batch_size: int = 100, **more: Any
+) -> TrainSpec:
+    parts = {"encoder": {"kind": "feedforward"}, "sparsity": sparsity or {"kind": "l1"}}
+    given = {"connection": connection, **parts, **more}
+    empty: dict[str, Any] = {"preprocessing": {}, "resources": {}}
+    return TrainSpec.model_validate({**empty, "model": given, "training": {"batch_size": batch_size}})
+
+
+def conv(**given: Any) -> dict[str, Any]:
+    return {"kind": "conv", "units": 8, "kernel_size": 5} | given
+
+
+def local(**given: Any) -> dict[str, Any]:
+    return {"kind": "local", "field_size": 5} | given
+
+
+MAPS, SHEET = {"kind": "pools", "layout": "maps"}, {"kind": "pools", "layout": "sheet"}
+SOFTMAX = {"kind": "softmax"}
+
+# what is trained, the shape of its inputs, where it is wrong, both numbers
+MISFITS: dict[str, tuple[TrainSpec, tuple[int, int, int], str, list[str]]] = {
+    "a kernel larger than the image": (
+        training(conv(kernel_size=13)),
+        (12, 16, 1),
+        "connection/kernel_size",
+        ["kernel_size is 13", "12 × 16"],
+    ),
+    "a padding that does not help": (
+        training(conv(kernel_size=17, padding=2)),
+        (12, 16, 1),
+        "connection/kernel_size",
+        ["kernel_size is 17", "12 × 16", "padding 2"],
+    ),
+    "vectors": (training(conv()), (1, 60, 1), "connection/kernel_size", ["kernel_size is 5", "1 × 60"]),
+    "strides that leave pixels": (
+        training(conv(stride=4)),
+        (13, 15, 1),
+        "connection/stride",
+        ["stride of 4", "leave 2 of 15 pixels"],
+    ),
+    "a field larger than the image": (
+        training(local(field_size=13)),
+        (20, 12, 1),
+        "connection/field_size",
+        ["field_size is 13", "20 × 12"],
+    ),
+    "fields that leave pixels": (
+        training(local(field_stride=3)),
+        (12, 11, 1),
+        "connection/field_stride",
+        ["stride of 3", "leave 1 of 12 pixels"],
+    ),
+    "tiles that fill one side": (
+        training(local(tile=4)),
+        (12, 13, 1),
+        "connection/tile",
+        ["8 × 9 positions", "tiles of 4", "8, 12"],
+    ),
+    "a window larger than the maps": (
+        training(conv(), MAPS | {"window": 9}),
+        (12, 14, 1),
+        "sparsity/window",
+        ["side 9", "8 × 10"],
+    ),
+    "a pool larger than the sheet": (
+        training(local(units_per_position=4), SHEET | {"size": 17}),
+        (12, 14, 1),
+        "sparsity/size",
+        ["side 17", "16 × 20"],
+    ),
+    "codes that are too long": (
+        training(conv(units=128)),
+        (256, 256, 3),
+        "connection",
+        ["252 × 252 × 128 = 8128512", "4194304"],
+    ),
+    "filters beyond memory": (
+        training(local(field_size=64, units_per_position=9), batch_size=1),
+        (256, 256, 1),
+        "connection",
+        ["335241 filters of 4096", "1373147136", "268435456"],
+    ),
+    "a batch beyond memory": (
+        training(conv(units=64), batch_size=5000),
+        (64, 64, 1),
+        "#/training/batch_size",
+        ["5000 codes of 230400", "1152000000", "268435456", "1165 inputs"],
+    ),
+    "a classifier beyond memory": (
+        training(conv(units=64), classifier=SOFTMAX),
+        (128, 128, 1),
+        "classifier",
+        ["400 classes", "984064 features", "393625600", "268435456"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_filters_that_do_not_go_with_the_data_are_refused_with_both_numbers(name: str) -> None:
+    spec, shape, place, words = MISFITS[name]
+    with pytest.raises(InvalidConfig) as error:
+        fitting.check_model(spec, shape, 100_000, 400)
+    pointer = place if place.startswith("#") else f"#/model/{place}"
+    assert [entry["pointer"] for entry in error.value.errors] == [pointer]
+    for word in words:
+        assert word in error.value.detail, (word, error.value.detail)
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape"),
+    [
+        (training(conv(kernel_size=12)), (12, 16, 1)),
+        (training(conv(kernel_size=14, padding=1)), (12, 16, 1)),
+        (training(conv(stride=4)), (13, 17, 1)),
+        (training(local(field_size=12)), (20, 12, 3)),
+        (training(local(field_stride=3)), (11, 14, 1)),
+        (training(local(tile=4)), (12, 16, 1)),
+        (training(conv(), MAPS | {"window": 8}), (12, 14, 1)),
+        (training(local(units_per_position=4), SHEET | {"size": 16}), (12, 14, 1)),
+        (training(conv(units=64), batch_size=1165), (64, 64, 1)),
+        (training(conv(units=64), batch_size=5000), (64, 64, 1)),
+        (training(conv(units=64), MAPS | {"window": 2}, classifier=SOFTMAX, output="pooled"), (128, 128, 1)),
+        (training({"kind": "dense", "units": 40}, classifier=SOFTMAX), (1, 60, 1)),
+    ],
+)
+def test_filters_that_just_fit_are_taken(spec: TrainSpec, shape: tuple[int, int, int]) -> None:
+    """The last but two draws no batch of 5000 from 1000 images."""
+    fitting.check_model(spec, shape, 1000, 400)
+
+
+def test_whitening_that_mixes_positions_is_refused_with_filters_at_positions() -> None:
+    for connection in (conv(), local()):
+        parts = training(connection).model_dump(mode="json")
+        for whiten in ("none", "lcn"):
+            TrainSpec.model_validate(parts | {"preprocessing": {"whiten": whiten}})
+        with pytest.raises(ValidationError, match=rf"'zca'.*{connection['kind']}.*'lcn'"):
+            TrainSpec.model_validate(parts | {"preprocessing": {"whiten": "zca"}})
+
+
+def test_a_data_set_gives_no_more_features_than_can_be_kept() -> None:
+    record = {"name": "m", "version": 2, "units": 8, "feature_shape": [20, 20, 64]}
+    fitting.check_result(record, digits(24, 24, 1), dense=True)  # 500 images
+    many = digits(24, 24, 1) | {"images": {"count": 200_000, "shape": [24, 24, 1], "variable_size": False}}
+    fitting.check_result(record, many, dense=False)
+    with pytest.raises(InvalidConfig, match=r"200000 × 25600 features take 20480000000 bytes.*4294967296") as error:
+        fitting.check_result(record, many, dense=True)
+    assert error.value.errors[0]["pointer"] == "#/output/sparse"
+    fitting.check_result(record | {"feature_shape": [400]}, many, dense=True)
+    fitting.check_result({"name": "old", "version": 1, "units": 400}, many, dense=True)

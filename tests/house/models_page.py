@@ -41,7 +41,7 @@ def stated(value: Any) -> str:
     """A value of a spec as the page shows it: a part by its kind and what is stated about it."""
     if isinstance(value, BaseModel):
         kind = [f"`{value.kind}`"] if hasattr(value, "kind") else []
-        fields = [name for name in type(value).model_fields if name in value.model_fields_set and name != "kind"]
+        fields = [name for name in own_first(type(value)) if name in value.model_fields_set and name != "kind"]
         said = [f"`{name}` {within(getattr(value, name))}" for name in fields]
         return ", ".join(kind + said)
     if isinstance(value, str):
@@ -49,6 +49,11 @@ def stated(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def own_first(kind: type[BaseModel]) -> list[str]:
+    """The fields of a kind: those that it alone has, then those that it shares with others."""
+    return sorted(kind.model_fields, key=lambda name: name not in kind.__annotations__)
 
 
 def within(value: Any) -> str:
@@ -60,7 +65,11 @@ def rows(recipe: Recipe) -> dict[str, str]:
     spec = recipe.spec
     parts = {name: getattr(spec.model, name) for name in type(spec.model).model_fields}
     parts |= {"preprocessing": spec.preprocessing, "training": spec.training}
-    return {name: stated(part) for name, part in parts.items() if name != "classifier" or part.kind != "none"}
+    if spec.model.classifier.kind == "none":
+        del parts["classifier"]
+    if spec.model.output == "code":
+        del parts["output"]
+    return {name: stated(part) for name, part in parts.items()}
 
 
 def spec_table(name: str) -> str:

@@ -20,7 +20,7 @@ BRANCHING = {"branching": [3, 4], "parents": None}
 MODELS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "topographic": (
         {"connection": {"units": 36}, "sparsity": {"map": {"height": 6, "width": 6}}},
-        {"topography", "usage", "invariance"},
+        {"topography", "orientation", "usage", "invariance"},
     ),
     "inhibition": (
         {"connection": {"units": 16}, "sparsity": {"structure": {"shape": BRANCHING}}},

@@ -85,7 +85,10 @@ async function picture() {
   if (!answer.ok) return;
   byId("step").textContent = answer.headers.get("X-Step");
   const old = image.src;
-  image.onload = () => old.startsWith("blob:") && URL.revokeObjectURL(old);
+  image.onload = () => {
+    image.classList.toggle("reduced", image.naturalWidth > image.clientWidth);
+    if (old.startsWith("blob:")) URL.revokeObjectURL(old);
+  };
   image.src = URL.createObjectURL(await answer.blob());
 }
 

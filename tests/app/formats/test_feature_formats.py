@@ -121,3 +121,12 @@ def test_the_result_of_a_job_is_answered_in_every_format(tmp_path: Path, sparse:
     answer = json.loads(features.encode_stored(path, "json", result, "digits@3")[0])
     assert (answer["model"], answer["version"]) == ("digits", 3)
     assert answer["format"] == ("csr" if sparse else "dense")
+
+
+def test_a_sparse_result_that_is_too_large_when_dense_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "1-features.npz"
+    one = features.Csr((60_000, 25_600), np.zeros(60_001, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
+    path.write_bytes(features.npz_bytes(one))
+    with pytest.raises(PayloadTooLarge, match=r"60000 × 25600 features take 6144000000 bytes; at most 4294967296"):
+        features.encode_stored(path, "npy", {}, "m@1")
+    assert json.loads(features.encode_stored(path, "json", {}, "m@1")[0])["shape"] == [60_000, 25_600]
