@@ -16,7 +16,8 @@ from torch import Tensor
 
 from worker.sparse.autoencoder import Autoencoder
 from worker.sparse.classifier import Softmax, draw_weights
-from worker.sparse.connections import Dense, draw_dictionary
+from worker.sparse.connections import Dense
+from worker.sparse.connections.dense import draw_dictionary
 from worker.sparse.encoders import Recurrent
 from worker.sparse.encoders.recurrent import drsae_matrices
 from worker.sparse.sparsity import L1

@@ -151,7 +151,7 @@ def fixed(recipes: list[str], seeds: int, threads: int, control: bool) -> list[s
 
 
 def map_of(result: Result) -> UnitMap | None:
-    found = unit_map(result.spec.model)
+    found = unit_map(result.spec.model, result.units["decoder"].shape[1:])
     return None if found is None else UnitMap.from_json(json.dumps(found))
 
 

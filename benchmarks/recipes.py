@@ -29,6 +29,8 @@ MAPS: dict[str, list[str]] = {
     "sparse-coding": ["usage"],
     "group": ["invariance"],
     "topographic": ["topography", "invariance"],
+    "conv-group": [],
+    "local": ["orientation"],
     "inhibition": ["tree", "inhibition"],
     "inhibition-ring": ["topography", "inhibition"],
     "inhibition-sheet": ["topography", "inhibition"],
@@ -107,9 +109,13 @@ def row(recipe: str, measured: dict[str, float | None]) -> str:
 
 def told(recipe: Recipe, measured: dict[str, float | None], found: dict[str, dict[str, Any]]) -> str:
     """What a run reached, in words: the numbers of the training and of the maps."""
-    units = recipe.spec.model.connection.units
     l0, unexplained, dead = (measured[name] for name in ("l0", "unexplained_variance", "dead_units"))
-    parts = [f"unexplained variance {unexplained:.3f}", f"{l0:.1f} of {units} units active", f"{dead:.0f} dead units"]
+    units = l0 / measured["active_fraction"]
+    parts = [
+        f"unexplained variance {unexplained:.3f}",
+        f"{l0:.1f} of {units:.0f} units active",
+        f"{dead:.0f} dead units",
+    ]
     if (gap := measured["code_gap"]) is not None:
         parts.append(f"code gap {gap:.3f}")
     if (error := measured["classification_error"]) is not None:
@@ -126,6 +132,18 @@ def of_topography(values: dict[str, Any]) -> list[str]:
         f"Preferred orientations differ by {angles[0]:.1f}° between neighbours on the map, by {angles[1]:.1f}° between "
         f"all pairs; preferred frequencies by {octaves[0]:.2f} and {octaves[1]:.2f} octaves. "
         f"{values['oriented_units']} units have an orientation."
+    ]
+
+
+def of_orientation(values: dict[str, Any]) -> list[str]:
+    found, shuffled = values, values["shuffled"]
+    density = found["pinwheel_density"]
+    return [
+        f"{found['num_positive']:.0f} pinwheels of charge +½ and {found['num_negative']:.0f} of −½, "
+        + (f"columns {found['spacing_units']:.1f} units apart, {density:.2f} pinwheels per Λ². " if density else "")
+        + f"Orientations of neighbours differ by {found['neighbour_orientation_difference_deg']:.1f}°, of shuffled "
+        f"units by {shuffled['neighbour_orientation_difference_deg']:.1f}°; these have "
+        f"{shuffled['num_pinwheels']:.0f} pinwheels and no peak in the spectrum."
     ]
 
 
@@ -173,6 +191,7 @@ def of_invariance(values: dict[str, Any]) -> list[str]:
 
 TOLD = {
     "topography": of_topography,
+    "orientation": of_orientation,
     "inhibition": of_inhibition,
     "tree": of_tree,
     "usage": of_usage,
