@@ -74,10 +74,11 @@ class Conv(Trained):
                 f"connection.kernel_size is {self.kernel_size} and the images are {image[0]} × {image[1]} (padding "
                 f"{self.padding}); a kernel has to fit into every image"
             )
-        if room % self.stride > self.padding:
+        unseen = room % self.stride - self.padding
+        if unseen > 0:
             raise ValueError(
-                f"kernels of {self.kernel_size} pixels at a stride of {self.stride} leave {room % self.stride} of "
-                f"{side} pixels unseen (padding {self.padding}); images of {side - room % self.stride} fit"
+                f"kernels of {self.kernel_size} pixels at a stride of {self.stride} leave {unseen} of {side} pixels "
+                f"unseen (padding {self.padding}); images of {side - unseen} fit"
             )
         return room // self.stride + 1
 

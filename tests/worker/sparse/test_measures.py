@@ -49,6 +49,20 @@ def test_a_tally_over_batches_is_the_measure_of_the_whole() -> None:
     torch.testing.assert_close(tally.usage(), (code != 0).float().mean(0))
 
 
+def test_units_that_share_a_filter_are_counted_as_one_that_is_dead_where_none_is_on() -> None:
+    """Three filters at four places each: on at places 0 and 2, nowhere, and once."""
+    code = torch.zeros(5, 4, 3)
+    code[:, 0, 0], code[:3, 2, 0], code[4, 3, 2] = 1.0, -2.0, 0.5
+    tally = measures.Tally(7, 12, torch.device("cpu"), lambda sums: sums.view(4, 3).sum(0))
+    x = torch.rand(5, 7, generator=torch.Generator().manual_seed(0))
+    for rows in torch.arange(5).split(2):
+        tally.add(x[rows], x[rows], code[rows].flatten(1))
+    torch.testing.assert_close(tally.usage(), torch.tensor([8.0, 0.0, 1.0]) / 20)
+    values = tally.values()
+    assert (values["dead_units"], values["l0"]) == (1, 9 / 5)
+    assert values["active_fraction"] == pytest.approx(9 / 5 / 12)
+
+
 def test_inputs_that_do_not_vary_have_no_unexplained_variance() -> None:
     x = torch.full((4, 3), 0.1)
     assert math.isnan(measures.unexplained_variance(x, x))

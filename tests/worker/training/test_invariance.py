@@ -125,6 +125,21 @@ def test_images_as_small_as_a_patch_still_have_curves() -> None:
     assert found["shift"]["pixels"][4] > 0.5
 
 
+def test_long_codes_are_of_fewer_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.training.invariance.MOST_CODES", 9000)
+    counts = []
+    for units in (1, 900, 10_000):
+        seen: list[int] = []
+
+        def encode(x: Tensor, seen: list[int] = seen) -> Tensor:
+            seen.append(len(x))
+            return x
+
+        assert invariance(encode, None, photographs(), torch.arange(3), patches(), 0, units) is not None
+        counts.append(set(seen))
+    assert counts == [{500}, {10}, {2}]
+
+
 def test_what_cannot_move_has_no_curves() -> None:
     vectors = from_arrays(np.random.default_rng(0).random((9, 12)).astype(np.float32))
     preprocessor = Preprocessor(Preprocessing(), (1, 12, 1))
