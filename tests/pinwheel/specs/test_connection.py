@@ -1,6 +1,7 @@
 """Filters on images: which images they fit, what their codes look like, and refusals that say what would fit."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -108,7 +109,7 @@ def test_what_repeats_or_is_shared_counts_once() -> None:
 
 
 # A kernel and its stride or padding, and what is said of both numbers.
-REFUSED = {
+REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "a stride beyond the kernel": (lambda: Conv(kernel_size=3, stride=4), "stride 4 with kernels of 3 pixels"),
     "a padding that sees nothing": (lambda: Conv(kernel_size=3, padding=3), "padding 3 lets kernels of 3 pixels see"),
     "a stride beyond the field": (

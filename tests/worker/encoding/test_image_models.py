@@ -1,5 +1,6 @@
 """Models of filters on images, loaded: codes and pools laid out over the image, larger images cut into inputs."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def spec_of(model: dict[str, Any], **preprocessing: object) -> TrainSpec:
 
 def engine_of(spec: TrainSpec, shape: tuple[int, int, int]) -> Engine:
     """An engine with a fresh model for inputs of this shape."""
-    examples = torch.rand(50, int(np.prod(shape)), generator=torch.Generator().manual_seed(0))
+    examples = torch.rand(50, math.prod(shape), generator=torch.Generator().manual_seed(0))
     return Engine(fresh_model(spec.model, examples, 2, 0, shape), spec, Preprocessor(spec.preprocessing, shape))
 
 
@@ -53,15 +54,15 @@ def pools_of(code: Floats, name: str) -> Floats:
 @pytest.mark.parametrize("name", MODELS)
 def test_features_are_the_code_or_its_pools(name: str) -> None:
     model, shape = MODELS[name]
-    images = stripes(20, seed=3).images
+    images = np.asarray(stripes(20, seed=3).images)
     code_engine, pooled_engine = (
         engine_of(spec_of({**model, "output": each}), (8, 6, 1)) for each in ("code", "pooled")
     )
     code, pooled = code_engine.encode(images), pooled_engine.encode(images)
-    assert code.shape == (20, np.prod(shape)) == (20, code_engine.features)
+    assert code.shape == (20, math.prod(shape)) == (20, code_engine.features)
     expected = pools_of(code, name)
     assert pooled.shape == expected.shape == (20, pooled_engine.features)
-    assert code_engine.units == pooled_engine.units == np.prod(shape)
+    assert code_engine.units == pooled_engine.units == math.prod(shape)
     np.testing.assert_allclose(pooled, expected, rtol=1e-4, atol=1e-6)
     assert (code == 0).any()
     assert (pooled > 0).any()
@@ -75,7 +76,7 @@ def test_a_trained_model_is_loaded_with_its_codes(make_plan: MakePlan, name: str
         make_plan(small_recipe("sparse-coding", model=given, training={"epochs": 1})), lambda _: None, lambda: None
     )
     engine = Engine.load(loop.plan.out / loop.run()["bundle"])
-    images = stripes(50, seed=9).images
+    images = np.asarray(stripes(50, seed=9).images)
     model = loop.parts.model
     with torch.no_grad():
         code = model.encode(loop.parts.preprocessor.inputs(images).x)
@@ -104,7 +105,7 @@ def test_a_larger_image_gives_the_mean_over_its_patches(name: str, output: str) 
 @pytest.mark.parametrize("name", MODELS)
 def test_an_image_alone_gives_what_it_gives_in_a_batch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = engine_of(spec_of({**MODELS[name][0], "output": "pooled"}), (8, 6, 1))
-    images = stripes(9, seed=2).images
+    images = np.asarray(stripes(9, seed=2).images)
     together = engine.encode(images), *engine.reconstruct(images)
     monkeypatch.setattr(engine, "chunk", 4)
     for row in (0, 8):

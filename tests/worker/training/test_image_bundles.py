@@ -12,6 +12,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 from training_cases import MakePlan, small_recipe
 
+from worker.sparse.connections import Local
+from worker.sparse.connections.spatial import Spatial
+from worker.sparse.encoders import Feedforward
 from worker.training.loop import Loop
 
 CONV = {"kind": "conv", "units": 5, "kernel_size": 4, "stride": 2, "padding": 1}
@@ -133,6 +136,12 @@ def test_positions_say_where_on_the_image_a_filter_is(make_plan: MakePlan, name:
     assert positions.tolist() == expected
 
 
+def connection_of(loop: Loop) -> Spatial:
+    connection = loop.parts.model.connection
+    assert isinstance(connection, Spatial)
+    return connection
+
+
 def active_of(loop: Loop) -> Tensor:
     """(images, rows, columns, units at a position) which units are on for the images that were evaluated"""
     x, _ = loop.parts.evaluated.take(loop.parts.whole)
@@ -146,7 +155,9 @@ def by_filter(active: Tensor, loop: Loop) -> list[Tensor]:
     shape = active.shape
     if shape[3] > 1:
         return [active[..., number].flatten(1) for number in range(shape[3])]
-    height, width = loop.parts.model.connection.map_shape
+    connection = connection_of(loop)
+    assert isinstance(connection, Local)
+    height, width = connection.map_shape
     return [active[:, row::height, column::width].flatten(1) for row in range(height) for column in range(width)]
 
 
@@ -167,9 +178,10 @@ def test_usage_and_dead_units_are_about_filters_wherever_they_are_on(make_plan: 
 def test_a_kernel_that_is_never_on_is_one_dead_unit(make_plan: MakePlan) -> None:
     loop, _ = trained(make_plan, MODELS["conv, feed-forward, pooled"][0])
     encoder = loop.parts.model.encoder
+    assert isinstance(encoder, Feedforward)
     alive = loop._evaluate(loop.parts.whole)
     with torch.no_grad():
-        encoder.bias[2] = -100.0  # type: ignore[index, operator, union-attr]
+        encoder.bias[2] = -100.0
     silent = loop._evaluate(loop.parts.whole)
     assert silent.values["dead_units"] == alive.values["dead_units"] + 1
     assert silent.usage[2] == 0
@@ -189,7 +201,8 @@ def test_published_filters_are_within_their_norm(make_plan: MakePlan, connection
 def test_first_filters_lean_towards_what_images_show_at_their_places(make_plan: MakePlan) -> None:
     """A quarter of each is a window of an image, the rest is noise; a field of its own sees its own window."""
     loop = Loop(make_plan(small_recipe("local")), lambda _: None, lambda: None)
-    connection = loop.parts.model.connection
+    connection = connection_of(loop)
+    assert isinstance(connection, Local)
     norms = connection.norms()
     torch.testing.assert_close(norms, torch.ones_like(norms))
     x, _ = loop.parts.train.take(torch.arange(len(loop.parts.train)))
@@ -198,7 +211,7 @@ def test_first_filters_lean_towards_what_images_show_at_their_places(make_plan: 
     for filters, (top, left) in zip(connection.dictionary.detach(), connection.positions.tolist(), strict=True):
         shown = mean[top : top + 3, left : left + 3]
         towards.append(float((filters[0] * shown).sum() / shown.norm()))
-    assert 0.05 < np.mean(towards) < 0.6
+    assert 0.15 < np.mean(towards) < 0.4
 
 
 def test_images_that_filters_do_not_fit_are_refused_before_anything_is_trained(make_plan: MakePlan) -> None:
@@ -216,7 +229,8 @@ def test_the_same_seed_gives_the_same_filters_and_another_one_others(make_plan: 
     def weights(seed: int) -> bytes:
         spec = small_recipe("conv-group", training={"epochs": 1, "seed": seed}, model={"connection": {"units": 2}})
         loop = Loop(make_plan(spec), lambda _: None, lambda: None)
-        return (loop.plan.out / loop.run()["bundle"] / "weights.safetensors").read_bytes()
+        folder: Path = loop.plan.out / loop.run()["bundle"]
+        return (folder / "weights.safetensors").read_bytes()
 
     assert weights(3) == weights(3)
     assert weights(3) != weights(4)

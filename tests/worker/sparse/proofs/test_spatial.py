@@ -1,5 +1,6 @@
 """Convolutions and fields of their own are matrix products: against the matrix, each other and a dense connection."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.autograd.functional import hessian
 
-from worker.sparse.connections import Conv, Dense, Local
+from worker.sparse.connections import Connection, Conv, Dense, Local
+from worker.sparse.connections.hessian import DiagonalHessian
 from worker.sparse.connections.spatial import Spatial
 from worker.sparse.encoders import Feedforward
 from worker.sparse.sparsity import L1
@@ -288,6 +290,58 @@ def test_the_curvature_of_a_dense_dictionary_is_that_of_one_of_its_rows() -> Non
     vector = drawn(116, 5)
     explicit = torch.diag(weights) @ (code.t() @ code / 4) @ torch.diag(weights)
     same(connection.curvature_of(code, weights)(vector), explicit @ vector)
+
+
+def with_second_order_steps(name: str, rate: float) -> Connection:
+    connection = CONNECTIONS[name]() if name in CONNECTIONS else Dense(drawn(124, 8, 5))
+    first = torch.ones(5) if isinstance(connection, Dense) else torch.ones(connection.dictionary.shape)
+    connection.hessian = DiagonalHessian(connection.filters, first, rate, 3).double()
+    return connection
+
+
+def learn(connection: Connection, x: Tensor, code: Tensor, factor: float = 1.0) -> float:
+    """One step down the energy of given codes, which it had before."""
+    connection.zero_grad()
+    energy = connection.errors(x, connection.decode(code)).mean()
+    energy.backward()  # type: ignore[no-untyped-call]
+    connection.step(code, factor)
+    return float(energy.detach())
+
+
+STEPPED = pytest.mark.parametrize("name", ["dense", "conv, strided", "conv, padded", "local, tiled"])
+
+
+@STEPPED
+def test_a_second_order_step_divides_by_the_squares_of_all_units_of_a_filter(name: str) -> None:
+    """D ← D − rate · ∇ / (h + 0.1 mean h), h a running mean of what the Hessian has on its diagonal."""
+    connection = with_second_order_steps(name, 1e-3)
+    code, x = drawn(125, 3, connection.units), drawn(126, 3, connection.inputs)
+    unit_filters = connection.spread(torch.arange(connection.filters).double()).tolist()
+    counted = torch.zeros(connection.filters, dtype=torch.float64)
+    for unit, number in enumerate(unit_filters):
+        counted[int(number)] += code[:, unit].square().mean()
+    curvature = counted
+    for factor, size in ((1.0, 1.0), (0.5, 2.0)):
+        before = connection.dictionary.detach().clone()
+        learn(connection, x, size * code, factor)
+        curvature = 0.99 * curvature + 0.01 * size**2 * counted
+        across = [-1 if place == connection.filter_dim else 1 for place in range(before.dim())]
+        assert connection.dictionary.grad is not None
+        divided = connection.dictionary.grad / (curvature + 0.1 * curvature.mean()).view(across)
+        same(connection.dictionary.detach(), before - factor * 1e-3 * divided, 1e-11)
+
+
+@STEPPED
+def test_second_order_steps_of_units_that_are_on_together_are_shortened_until_the_energy_falls(name: str) -> None:
+    """Codes that are all alike: h is far below the largest eigenvalue of the Hessian, and whole steps overshoot."""
+    connection = with_second_order_steps(name, 1.0)
+    code = 1 + 0.1 * drawn(127, 6, connection.units)
+    x = drawn(128, 6, connection.inputs)
+    for _ in range(15):
+        learn(connection, x, code, 0.0)  # only looks for the eigenvector
+    energies = [learn(connection, x, code) for _ in range(30)]
+    assert all(after <= before * (1 + 1e-9) for before, after in itertools.pairwise(energies))
+    assert energies[-1] < 0.9 * energies[0]
 
 
 def encoder_of(connection: Spatial, activation: str) -> Feedforward:
