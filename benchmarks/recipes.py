@@ -9,6 +9,7 @@ is left out where it is not asked for (30 epochs then, as in the demo).
 """
 
 import argparse
+import io
 import json
 import tempfile
 from datetime import datetime
@@ -16,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from PIL import Image
 
 from pinwheel.client import Client, Job
 from pinwheel.recipes import RECIPES, Recipe
 from pinwheel.up import Service
 
+MOST_BYTES = 300_000  # of a picture on a page
 THREADS = {"OMP_NUM_THREADS": "2"}
 VALIDATION: dict[str, dict[str, Any]] = {"digits": {"dataset": "digits-test"}, "photos": {"split": 0.25}}
 SETTINGS: dict[str, dict[str, Any]] = {"drsae": {"training": {"epochs": 30}}}
@@ -90,9 +93,25 @@ def save(client: Client, http: httpx2.Client, job: Job, recipe: Recipe, folder: 
         kind: answer.content for kind, answer in maps(http, model.id, MAPS.get(recipe.name, []), "png").items()
     }
     folder.mkdir(parents=True, exist_ok=True)
-    for kind, picture in pictures.items():
+    for kind, whole in pictures.items():
+        picture = for_page(whole, kind)
         (folder / f"{recipe.name}-{kind}.png").write_bytes(picture)
         print(f"  {recipe.name}-{kind}.png: {len(picture) / 1000:.0f} kB", flush=True)
+
+
+def for_page(picture: bytes, kind: str) -> bytes:
+    """A PNG small enough for a page: of filters as much from the upper left as fits, anything else smaller."""
+    image, small = Image.open(io.BytesIO(picture)), picture
+    part = image
+    for share in (0.9**step for step in range(1, 40)):
+        if len(small) <= MOST_BYTES:
+            break
+        sides = round(share * image.width), round(share * image.height)
+        part = image.crop((0, 0, *sides)) if kind == "filters" else image.resize(sides, Image.Resampling.LANCZOS)
+        out = io.BytesIO()
+        (part if kind == "filters" else part.convert("RGB").quantize(128)).save(out, "PNG", optimize=True)
+        small = out.getvalue()
+    return small
 
 
 def shown(value: float | None, name: str) -> str:
