@@ -72,8 +72,8 @@ def _trained(client: Client, console: Console) -> Job:
     job = client.train(
         recipe="drsae", dataset="digits", validation=VALIDATION_SPLIT, publish_as=MODEL, name="demo", **DEMO_TRAINING
     )
-    console.print(f"Training {job.id}, published as {MODEL} when it is done")
     try:
+        console.print(f"Training {job.id}, published as {MODEL} when it is done")
         _watch(job, console)
     except BaseException:
         # Or the next demo on this folder would have to wait behind this training.
