@@ -100,7 +100,7 @@ def main() -> None:
                     recipe_with(patches[0], seed, PATCHES, UNITS, patches[1]),
                 )
                 loops = [trained(spec, data, out / str(number), given.threads) for number, spec in enumerate(specs)]
-                kernels = [loop.parts.model.connection.first_encoder().reshape(-1, 1, SIZE, SIZE) for loop in loops]
+                kernels = [loop.stage.model.connection.first_encoder().reshape(-1, 1, SIZE, SIZE) for loop in loops]
                 found = [frontier(kind, each, x) for each in kernels]
                 for active in ACTIVE:
                     at = [float(np.interp(np.log(active), np.log(counts), left)) for counts, left in found]

@@ -37,7 +37,7 @@ def model_of(units: int, passes: int, device: str) -> Autoencoder:
 
 
 def our_step(model: Autoencoder, x: Tensor, labels: Tensor) -> Callable[[], Tensor]:
-    optimizer = adam(model)
+    optimizer = adam(model.rates())
     for group in optimizer.param_groups:
         group["lr"] = RATE * group["multiplier"]
 

@@ -54,7 +54,7 @@ class Result:
             loop = trained(recipe_with(recipe, seed, SETTINGS, *changes), regions(Path(folder)), out, threads)
             self.units = load_file(out / "bundles" / "1" / "units.safetensors")
             self.previews = {int(path.stem): load_file(path) for path in sorted((out / "previews").iterdir())}
-        self.spec, self.total = loop.spec, loop.total
+        self.spec, self.total = loop.plan.spec, loop.total
         self.active = float(self.units["usage"].sum())
         self.dead = int((self.units["usage"] == 0).sum())
 

@@ -123,9 +123,10 @@ def curves(units: int, passes: Sequence[int], region: str, seed: int, threads: i
     count, steps, rate = LESSONS[units]
     with tempfile.TemporaryDirectory() as folder:
         data = regions(Path(folder))
-        parts = trained(spec, data, Path(folder) / "out", threads).parts
+        loop = trained(spec, data, Path(folder) / "out", threads)
+        parts, model = loop.parts, loop.stage.model
         x = patches(data[region], parts, TEST_PATCHES, seed)
-    dictionary, sparsity = parts.model.connection.dictionary.detach(), parts.model.sparsity
+    dictionary, sparsity = model.connection.dictionary.detach(), model.sparsity
     exact = solve(x.double(), dictionary.double(), sparsity, tolerance=1e-8, max_iterations=50_000).code
     fista, ista = (errors(x, dictionary, sparsity, exact) for errors in (fista_errors, ista_errors))
     lessons = parts.train.take(torch.arange(len(parts.train))[:count])[0]

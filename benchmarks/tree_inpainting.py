@@ -114,7 +114,7 @@ def learned(kind: str, seed: int, threads: int, data: dict[str, Path], folder: P
     found = []
     for weight in TRAINING_WEIGHTS:
         spec = recipe_with(recipe, seed, SHARED, own, {"model": {"sparsity": {"weight": weight}}})
-        model = trained(spec, data, folder / f"{kind}-{weight}", threads).parts.model
+        model = trained(spec, data, folder / f"{kind}-{weight}", threads).stage.model
         found.append(Dictionary(model.connection.dictionary.detach(), model.sparsity, weight))
     return found
 

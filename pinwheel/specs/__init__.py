@@ -4,7 +4,7 @@ from pinwheel.specs.base import Spec, merge
 from pinwheel.specs.classifier import Classifier, NoClassifier, Softmax
 from pinwheel.specs.connection import Connection, Conv, Dense, Local, Shape
 from pinwheel.specs.encoder import Encoder, Exact, Feedforward, PredictRefine, Recurrent, Solver
-from pinwheel.specs.jobs import EncodeJob, EncodeOutput, JobRequest, TrainJob, TrainSpec, ValidationSet
+from pinwheel.specs.jobs import EncodeJob, EncodeOutput, JobRequest, TrainJob, ValidationSet
 from pinwheel.specs.model import Model, solver_of, tree_shape, unit_map
 from pinwheel.specs.preprocessing import Preprocessing
 from pinwheel.specs.sparsity import (
@@ -22,11 +22,14 @@ from pinwheel.specs.sparsity import (
     Structure,
     Tree,
 )
+from pinwheel.specs.train import ANY_SPEC, AnySpec, Layer, StackSpec, Supervised, TrainSpec, as_image, layers
 from pinwheel.specs.training import Resources, Training
 from pinwheel.specs.trees import TreeShape
 
 __all__ = [
+    "ANY_SPEC",
     "L1",
+    "AnySpec",
     "Branches",
     "Classifier",
     "Connection",
@@ -39,6 +42,7 @@ __all__ = [
     "Feedforward",
     "Inhibition",
     "JobRequest",
+    "Layer",
     "Learned",
     "Local",
     "Map",
@@ -58,13 +62,17 @@ __all__ = [
     "Solver",
     "Sparsity",
     "Spec",
+    "StackSpec",
     "Structure",
+    "Supervised",
     "TrainJob",
     "TrainSpec",
     "Training",
     "Tree",
     "TreeShape",
     "ValidationSet",
+    "as_image",
+    "layers",
     "merge",
     "solver_of",
     "tree_shape",

@@ -6,11 +6,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from pinwheel.specs.base import Spec
-from pinwheel.specs.connection import Dense
-from pinwheel.specs.encoder import PredictRefine, Recurrent
-from pinwheel.specs.model import Model
-from pinwheel.specs.preprocessing import Preprocessing
-from pinwheel.specs.training import Resources, Training
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 ModelName = Annotated[str, StringConstraints(pattern=MODEL_NAME)]
@@ -58,38 +53,6 @@ class ValidationSet(Spec):
     def _one_of_both(self) -> Self:
         if (self.dataset is None) == (self.split is None):
             raise ValueError(f"give either a data set or a split, not {self.dataset!r} and {self.split!r}")
-        return self
-
-
-class TrainSpec(Spec):
-    """A training in full: what the worker gets and what is saved with the model."""
-
-    preprocessing: Preprocessing
-    model: Model
-    training: Training
-    resources: Resources
-
-    @model_validator(mode="after")
-    def _positions_stay_apart(self) -> Self:
-        connection, whiten = self.model.connection, self.preprocessing.whiten
-        if whiten == "zca" and not isinstance(connection, Dense):
-            raise ValueError(
-                "preprocessing.whiten is 'zca', which mixes the positions of an input, and the filters of the "
-                f"connection {connection.kind!r} are each at their own; whiten by 'lcn', or 'none'"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _encoder_predicts_codes(self) -> Self:
-        encoder, fraction = self.model.encoder, self.training.dictionary_fraction
-        predicts = isinstance(encoder, PredictRefine) or (
-            isinstance(encoder, Recurrent) and encoder.target == "exact-code"
-        )
-        if fraction > 0 and not predicts:
-            raise ValueError(
-                f"training.dictionary_fraction is {fraction} and the encoder {encoder.kind!r} does not learn from "
-                "codes; 'predict-refine' and 'recurrent' with target 'exact-code' do"
-            )
         return self
 
 

@@ -5,8 +5,6 @@ side by side: features and probabilities are the means over the patches, reconst
 Every result of an image is independent of the batch it came in (to rounding).
 """
 
-import json
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,17 +12,16 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from pinwheel.specs import Recurrent, TrainSpec
+from pinwheel.specs import Recurrent, StackSpec, TrainSpec, layers
 from worker.data.lcn import Normalised
 from worker.data.patches import Grid
 from worker.data.preprocess import Given, Preprocessor
 from worker.data.reader import VariedImages
 from worker.sparse.autoencoder import Autoencoder
-from worker.training.build import model_from
-from worker.training.publish import FORMAT
+from worker.sparse.stack import Stack
+from worker.training.bundle import Bundle
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -39,57 +36,64 @@ class Engine:
     """`spec`, `input_shape` (H, W, C), `units` of a code, `features` of an answer, `classes` (None without labels)."""
 
     def __init__(
-        self, model: Autoencoder, spec: TrainSpec, preprocessor: Preprocessor, device: torch.device | str = "cpu"
+        self,
+        model: Stack | Autoencoder,
+        spec: TrainSpec | StackSpec,
+        preprocessor: Preprocessor,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.spec = spec
         self.device = torch.device(device)
         self.preprocessor = preprocessor.to(self.device)
         self.input_shape = preprocessor.input_shape
-        self.model = model.to(self.device).eval()
-        self.inputs, self.units = model.connection.inputs, model.connection.units
-        self.features = math.prod(model.feature_shape)
-        self.classes = None if model.classifier is None else len(model.classifier.weights)
-        row_bytes = 4 * (4 * self.inputs + 4 * self.units)
+        self.model = (model if isinstance(model, Stack) else Stack([model])).to(self.device).eval()
+        self.specs = layers(spec)
+        top = self.model.layer()
+        self.inputs, self.units, self.features = self.model.layer(0).connection.inputs, top.units, top.num_features
+        self.classes = None if top.classifier is None else len(top.classifier.weights)
+        longest = max(self.model.layer(number).units for number in range(len(self.model)))
+        row_bytes = 4 * (4 * self.inputs + 4 * longest)
         self.chunk = max(1, min(LARGEST_CHUNK, CHUNK_BYTES // row_bytes))
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> "Engine":
         """The model of a bundle. Raises FileNotFoundError where there is none, ValueError where it cannot be read."""
-        path = folder / "weights.safetensors"
-        try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 — not a mapping
-        except SafetensorError as error:
-            raise ValueError(f"{path.name} cannot be read: {error}") from error
-        if metadata.get("format") != FORMAT:
-            raise ValueError(f"{path.name} has the format {metadata.get('format')!r}; {FORMAT!r} is allowed")
-        spec = TrainSpec.model_validate_json(metadata["spec"])
-        height, width, channels = json.loads(metadata["input_shape"])
-        preprocessor = Preprocessor.load(spec.preprocessing, (height, width, channels), weights)
-        return cls(model_from(spec.model, weights, (height, width, channels)), spec, preprocessor, device)
+        bundle = Bundle.load(folder)
+        return cls(bundle.stack, bundle.spec, bundle.preprocessor, device)
 
     @torch.inference_mode()
-    def encode(self, images: NDArray[Any] | VariedImages, passes: int | None = None) -> Floats:
-        """Images (N, H, W, C), uint8 or float32 → (N, features). `passes` 1..200 replaces the trained number."""
-        return self._averaged(images, passes, self.features, self.model.features)
+    def encode(
+        self, images: NDArray[Any] | VariedImages, passes: int | None = None, layer: int | None = None
+    ) -> Floats:
+        """Images (N, H, W, C), uint8 or float32 → (N, features) of `layer`, from 0; the top one where None.
+
+        `passes` 1..200 replaces the trained number of a recurrent encoder there.
+        """
+        asked = self._layer(layer)
+        return self._averaged(
+            images, passes, layer, asked.num_features, lambda x: self.model.features(x, layer, passes)
+        )
 
     @torch.inference_mode()
-    def reconstruct(self, images: NDArray[Any], passes: int | None = None) -> tuple[Floats, Floats]:
+    def reconstruct(
+        self, images: NDArray[Any], passes: int | None = None, layer: int | None = None
+    ) -> tuple[Floats, Floats]:
         """Reconstructions (N, H, W, C) in the images' own scale (0..1 for uint8) and the unexplained variance (N,).
 
         That is ‖x − x̂‖² / ‖x − mean(x)‖² of each image; of an even one 0 if it comes back as it is, else 1. A model
-        of locally normalised images is measured on those: their local means are not its own to explain.
+        of locally normalised images is measured on those: their local means are not its own to explain. From the code
+        of `layer`, the top one where None; `sparse.stack` says how its pools are taken back.
         """
+        self._layer(layer)
         rebuilt = np.empty((*images.shape[:3], self.input_shape[2]), np.float32)
         unexplained = np.empty(len(images), np.float32)
-        for rows, whole, grid in self._blocks(images, passes):
+        for rows, whole, grid in self._blocks(images, passes, layer):
             windows = grid.cut(whole.pixels)
             # the originals go the same way, so that what is only rounding is equal in both
             back, found = torch.empty_like(windows), torch.empty_like(windows)
             for some, given in self._given(windows):
                 back[some] = given.undo(given.x)
-                found[some] = given.undo(self.model.connection.decode(self.model.encode(given.x, passes)))
+                found[some] = given.undo(self.model.reconstruct(given.x, layer, passes))
             originals, reconstructions = grid.join(back), grid.join(found)
             unexplained[rows] = unexplained_variance(originals, reconstructions).cpu().numpy()
             rebuilt[rows] = whole.undo(reconstructions).cpu().numpy()
@@ -98,31 +102,32 @@ class Engine:
     @torch.inference_mode()
     def classify(self, images: NDArray[Any] | VariedImages, passes: int | None = None) -> Floats:
         """Images (N, H, W, C) → probabilities (N, classes). Raises ValueError for a model without a classifier."""
-        classifier = self.model.classifier
-        if classifier is None:
+        if self.classes is None:
             raise ValueError("this model has no classifier; it can encode and reconstruct")
-        return self._averaged(
-            images,
-            passes,
-            len(classifier.weights),
-            lambda code: classifier.logits(self.model.features(code)).softmax(1),
-        )
+        return self._averaged(images, passes, None, self.classes, lambda x: self.model.logits(x, passes).softmax(1))
+
+    def _layer(self, layer: int | None) -> Autoencoder:
+        """Raises ValueError where there is no such layer."""
+        if layer is not None and not 0 <= layer < len(self.model):
+            raise ValueError(f"layer is {layer}; this model has {len(self.model)}, 0 to {len(self.model) - 1}")
+        return self.model.layer(layer)
 
     def _averaged(
         self,
         images: NDArray[Any] | VariedImages,
         passes: int | None,
+        layer: int | None,
         columns: int,
         answer: Callable[[Tensor], Tensor],
     ) -> Floats:
-        """`answer` (patches, columns) of the codes, averaged over the patches of each image: (N, columns)."""
+        """`answer` (patches, columns) of inputs, averaged over the patches of each image: (N, columns)."""
         pooled = np.empty((len(images), columns), np.float32)
-        for rows, whole, grid in self._blocks(images, passes):
+        for rows, whole, grid in self._blocks(images, passes, layer):
             windows = grid.cut(whole.pixels)
             image_of = torch.arange(len(windows), device=self.device) // grid.windows
             total = torch.zeros(len(whole.pixels), columns, dtype=torch.float64, device=self.device)
             for some, given in self._given(windows):
-                total.index_add_(0, image_of[some], answer(self.model.encode(given.x, passes)).double())
+                total.index_add_(0, image_of[some], answer(given.x).double())
             pooled[rows] = (total / grid.windows).float().cpu().numpy()
         return pooled
 
@@ -132,14 +137,15 @@ class Engine:
             yield some, self.preprocessor.given(windows[some])
 
     def _blocks(
-        self, images: NDArray[Any] | VariedImages, passes: int | None
+        self, images: NDArray[Any] | VariedImages, passes: int | None, layer: int | None
     ) -> Iterator[tuple[slice, Normalised, Grid]]:
         """A bounded number of normalised images at a time, on the device, with how they are cut into inputs.
 
         Raises ValueError for what the model cannot take.
         """
-        if passes is not None and not isinstance(self.spec.model.encoder, Recurrent):
-            raise ValueError(f"the encoder {self.spec.model.encoder.kind!r} has no passes; leave them out")
+        encoder = self.specs[-1 if layer is None else layer].model.encoder
+        if passes is not None and not isinstance(encoder, Recurrent):
+            raise ValueError(f"the encoder {encoder.kind!r} has no passes; leave them out")
         if passes is not None and not 1 <= passes <= MOST_PASSES:
             raise ValueError(f"passes is {passes}; 1 to {MOST_PASSES} is allowed")
         if images.dtype not in (np.uint8, np.float32):

@@ -6,6 +6,7 @@ Every term is the mean over the batch, weights included: the terms sum to the lo
 for an encoder that learns from a solver's codes, the solver's; the classifier then sees the prediction F(x).
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -73,6 +74,10 @@ class Autoencoder(nn.Module):
             assert isinstance(self.sparsity, PoolNorm)
             return self.sparsity.pooled_shape
         return self.connection.code_shape
+
+    @property
+    def num_features(self) -> int:
+        return math.prod(self.feature_shape)
 
     @property
     def kept(self) -> Tensor | None:

@@ -1,11 +1,13 @@
 """From a spec to a model. A fresh model and a published one are made the same way, from named tensors.
 
-layers.0.dictionary (inputs, units)   layers.0.encoder (units, inputs)   layers.0.bias, layers.0.gain (units,)
-layers.0.explaining_away (units, units), identity included               layers.0.inhibition (units, units)
+dictionary (inputs, units)   encoder (units, inputs)   bias, gain (units,)   inhibition (units, units)
+explaining_away (units, units), identity included
 ... on the connections `conv` and `local`: dictionary, encoder, explaining_away (units, channels, height, width), where
-units count filters, and for `local` layers.0.positions (units, 2), top and left pixel of each field
-layers.0.parent (units,)              layers.0.spread (units, inputs)    layers.0.spread_bias (units,)
-classifier (classes, units)
+units count filters, and for `local` positions (units, 2), top and left pixel of each field
+parent (units,)              spread (units, inputs)    spread_bias (units,)
+classifier (classes, features)
+
+These are the names within one layer; in a published file those of layer i are `layers.{i}.*`, but for the classifier.
 """
 
 import math
@@ -54,7 +56,7 @@ def fresh_model(
     image = image or (1, examples.shape[1], 1)
     drawn = drawn_connection(spec.connection, examples, image, generator_for(seed, "dictionary"))
     drawn.project()  # what an encoder starts from is the dictionary within its constraints
-    tensors = {"layers.0.dictionary": drawn.dictionary.detach()}
+    tensors = {"dictionary": drawn.dictionary.detach()}
     tensors |= encoder_tensors(spec, drawn, seed)
     tensors |= sparsity_tensors(spec, drawn)
     if isinstance(spec.classifier, specs.Softmax):
@@ -82,7 +84,7 @@ def drawn_connection(
 
 def model_from(spec: specs.Model, tensors: Tensors, image: specs.Shape) -> Autoencoder:
     """The model made of these tensors, for inputs of this shape. Raises KeyError where one is missing."""
-    connection = connection_from(spec.connection, tensors["layers.0.dictionary"], image)
+    connection = connection_from(spec.connection, tensors["dictionary"], image)
     classifier = None
     if isinstance(spec.classifier, specs.Softmax):
         classifier = Softmax(tensors["classifier"], weight=spec.classifier.weight, max_norm=spec.classifier.max_norm)
@@ -155,7 +157,7 @@ def recurrent_tensors(spec: specs.Model, encoder: specs.Recurrent, dictionary: T
         matrices = random_matrices(dictionary.shape[0], dictionary.shape[1], generator_for(seed, "encoder"))
     first, explaining_away, bias = matrices
     full = explaining_away + torch.eye(len(bias), dtype=bias.dtype)
-    return {"layers.0.encoder": first, "layers.0.explaining_away": full, "layers.0.bias": bias}
+    return {"encoder": first, "explaining_away": full, "bias": bias}
 
 
 def recurrent_fields_tensors(spec: specs.Model, encoder: specs.Recurrent, connection: Connection, seed: int) -> Tensors:
@@ -169,13 +171,13 @@ def recurrent_fields_tensors(spec: specs.Model, encoder: specs.Recurrent, connec
         first = torch.empty_like(filters).uniform_(-limit, limit, generator=generator_for(seed, "encoder"))
         away, threshold = torch.zeros_like(filters), FIRST_BIAS
     bias = filters.new_full((len(filters),), threshold)
-    return {"layers.0.encoder": first, "layers.0.explaining_away": away, "layers.0.bias": bias}
+    return {"encoder": first, "explaining_away": away, "bias": bias}
 
 
 def feedforward_tensors(encoder: Feedforward) -> Tensors:
-    tensors: Tensors = {"layers.0.encoder": encoder.encoder, "layers.0.bias": encoder.bias}
+    tensors: Tensors = {"encoder": encoder.encoder, "bias": encoder.bias}
     if encoder.gain is not None:
-        tensors["layers.0.gain"] = encoder.gain
+        tensors["gain"] = encoder.gain
     return tensors
 
 
@@ -199,16 +201,16 @@ def settings_of(solver: specs.Solver, sign: str) -> Settings:
 
 def feedforward_from(spec: specs.Feedforward | specs.PredictRefine, tensors: Tensors) -> Feedforward:
     return Feedforward(
-        tensors["layers.0.encoder"],
-        tensors["layers.0.bias"],
-        tensors["layers.0.gain"] if spec.gain else None,
+        tensors["encoder"],
+        tensors["bias"],
+        tensors["gain"] if spec.gain else None,
         activation=spec.activation,
         rate_multiplier=spec.rate_multiplier,
     )
 
 
 def recurrent_from(spec: specs.Recurrent, tensors: Tensors) -> Recurrent | RecurrentFields:
-    encoder, away = tensors["layers.0.encoder"], tensors["layers.0.explaining_away"]
+    encoder, away = tensors["encoder"], tensors["explaining_away"]
     told: dict[str, Any] = {
         "passes": spec.passes,
         "total_step": spec.total_step,
@@ -217,9 +219,9 @@ def recurrent_from(spec: specs.Recurrent, tensors: Tensors) -> Recurrent | Recur
         "bias_rate_multiplier": spec.bias_rate_multiplier,
     }
     if encoder.dim() > 2:
-        return RecurrentFields(encoder, away, tensors["layers.0.bias"], **told)
+        return RecurrentFields(encoder, away, tensors["bias"], **told)
     identity = torch.eye(len(encoder), dtype=encoder.dtype)
-    return Recurrent(encoder, away - identity, tensors["layers.0.bias"], **told)
+    return Recurrent(encoder, away - identity, tensors["bias"], **told)
 
 
 def sparsity_tensors(spec: specs.Model, connection: Connection) -> Tensors:
@@ -228,12 +230,12 @@ def sparsity_tensors(spec: specs.Model, connection: Connection) -> Tensors:
     tensors: Tensors = {}
     parent = parents(spec)
     if parent is not None:
-        tensors["layers.0.parent"] = parent
+        tensors["parent"] = parent
     if isinstance(spec.sparsity, specs.Inhibition):
-        tensors["layers.0.inhibition"] = first_inhibition(spec.sparsity.structure, units)
+        tensors["inhibition"] = first_inhibition(spec.sparsity.structure, units)
     if isinstance(spec.sparsity, specs.Noise):
         fresh = Noise.fresh(units, inputs, spec.sparsity.weight)
-        tensors |= {"layers.0.spread": fresh.spread, "layers.0.spread_bias": fresh.bias}
+        tensors |= {"spread": fresh.spread, "spread_bias": fresh.bias}
     return tensors
 
 
@@ -263,10 +265,10 @@ def sparsity_from(spec: specs.Sparsity, tensors: Tensors, connection: Connection
     if isinstance(spec, specs.Pools):
         return pools_from(spec, connection.units) if isinstance(connection, Dense) else spatial_pools(spec, connection)
     if isinstance(spec, specs.Tree):
-        return Tree(tensors["layers.0.parent"], spec.weight, spec.norm)
+        return Tree(tensors["parent"], spec.weight, spec.norm)
     if isinstance(spec, specs.Noise):
-        return Noise(tensors["layers.0.spread"], tensors["layers.0.spread_bias"], spec.weight)
-    matrix = tensors["layers.0.inhibition"]
+        return Noise(tensors["spread"], tensors["spread_bias"], spec.weight)
+    matrix = tensors["inhibition"]
     if isinstance(spec.structure, specs.Learned):
         learned = spec.structure
         return Inhibition(matrix, spec.weight, rate=learned.rate, max_value=learned.max_value, row_sum=learned.row_sum)

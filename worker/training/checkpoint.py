@@ -3,7 +3,7 @@
     model.{name}                            parameters and buffers
     adam.{parameter}.{step|exp_avg|exp_avg_sq}   state of Adam; absent where a parameter has not been updated yet
     loop.{name}                             what the loop itself carries along
-    metadata: format, step, spec, notes
+    metadata: format, step (of the stage), stage, below (folder of the layers that it stands on), spec, notes
 
 No state of a random generator is in it: every draw is a function of (seed, step), see `worker.data.random`. On one
 CPU with one number of threads a training that goes on from a checkpoint ends bit for bit like one that never stopped.
@@ -16,13 +16,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
-from pinwheel.specs import TrainSpec
+from pinwheel.specs import StackSpec, TrainSpec
 from worker.data.files import write_tensors
-from worker.sparse.autoencoder import Autoencoder
 
-FORMAT = "pinwheel-checkpoint/1"
+FORMAT = "pinwheel-checkpoint/2"
 KEPT = 2
 
 
@@ -38,8 +37,23 @@ class Carried:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Place:
+    """`step` of the stage, its number, and the folder of the layers it stands on, relative to that of the job; None
+    where there are none, or where they are the plan's own."""
+
+    step: int
+    stage: int = 0
+    below: str | None = None
+
+
 def save_checkpoint(
-    path: Path, model: Autoencoder, optimizer: torch.optim.Optimizer, carried: Carried, spec: TrainSpec, step: int
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    carried: Carried,
+    spec: TrainSpec | StackSpec,
+    place: Place,
 ) -> None:
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
@@ -48,9 +62,11 @@ def save_checkpoint(
     tensors |= {f"loop.{name}": value for name, value in carried.tensors.items()}
     metadata = {
         "format": FORMAT,
-        "step": str(step),
+        "step": str(place.step),
+        "stage": str(place.stage),
         "spec": spec.model_dump_json(),
         "notes": json.dumps(carried.notes),
+        **({} if place.below is None else {"below": place.below}),
     }
     write_tensors(path, tensors, metadata)
 
@@ -62,21 +78,38 @@ def drop_older(path: Path) -> None:
         old.unlink(missing_ok=True)
 
 
-def load_checkpoint(
-    path: Path, model: Autoencoder, optimizer: torch.optim.Optimizer, carried: Carried, spec: TrainSpec
-) -> int:
-    """Fill `model`, `optimizer` and `carried` from the file; returns its step.
+def stage_of(path: Path) -> tuple[int, str | None]:
+    """The stage that a checkpoint belongs to, and the folder of what it stands on. Raises ValueError."""
+    metadata, _ = read_checkpoint(path, tensors=False)
+    return int(metadata["stage"]), metadata.get("below")
 
-    Raises ValueError where the file does not belong here.
-    """
+
+def read_checkpoint(path: Path, *, tensors: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Its metadata and its tensors. Raises ValueError where it cannot be read."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 — not a mapping
+            names = file.keys() if tensors else ()
+            found = {name: file.get_tensor(name) for name in names}
     except (FileNotFoundError, SafetensorError) as error:
         raise ValueError(f"checkpoint {path.name} cannot be read: {error}") from error
     if metadata.get("format") != FORMAT:
         raise ValueError(f"checkpoint {path.name} has the format {metadata.get('format')!r}; {FORMAT!r} is allowed")
+    return metadata, found
+
+
+def load_checkpoint(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    carried: Carried,
+    spec: TrainSpec | StackSpec,
+) -> int:
+    """Fill `model`, `optimizer` and `carried` from the file; returns the step of its stage.
+
+    Raises ValueError where the file does not belong here.
+    """
+    metadata, tensors = read_checkpoint(path)
     if json.loads(metadata["spec"]) != json.loads(spec.model_dump_json()):
         raise ValueError(f"checkpoint {path.name} belongs to another spec: {metadata['spec']}")
     with torch.no_grad():

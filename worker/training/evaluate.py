@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from worker.data.inputs import Inputs
+from worker.data.inputs import Source
 from worker.data.random import generator_for
 from worker.sparse.autoencoder import Autoencoder, Phase
 from worker.sparse.encoders import PredictRefine
+from worker.sparse.labelled import Labelled
 from worker.sparse.measures import Tally
 
 MOST_CODES = 2**25  # numbers of all codes that are found at once
@@ -21,14 +22,14 @@ GAP_TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`values`: loss, its weighted terms (which sum to it) and the measures; `usage` (filters,)."""
+    """`values`: loss, its weighted terms (which sum to it) and the measures; `usage` (filters,), empty without any."""
 
     values: dict[str, float]
     usage: Tensor
 
 
 @torch.inference_mode()
-def evaluate(model: Autoencoder, inputs: Inputs, indices: Tensor, phase: Phase = "joint") -> Evaluation:
+def evaluate(model: Autoencoder, inputs: Source, indices: Tensor, phase: Phase = "joint") -> Evaluation:
     """Without dropout, on the inputs at `indices`. Reads back from the device once, at the end.
 
     The terms are those that are trained; the measures are about the codes that an encode answers.
@@ -48,6 +49,19 @@ def evaluate(model: Autoencoder, inputs: Inputs, indices: Tensor, phase: Phase =
     if isinstance(model.encoder, PredictRefine) and phase != "dictionary":
         values["code_gap"] = code_gap(model, model.encoder, inputs.take(indices[: gap_inputs(model)])[0])
     return Evaluation(values, tally.usage())
+
+
+@torch.inference_mode()
+def evaluate_labels(model: Labelled, inputs: Source, indices: Tensor) -> Evaluation:
+    """Of a stage of labels alone: its loss and the classification error."""
+    loss, wrong = (torch.zeros((), dtype=torch.float64, device=inputs.device) for _ in range(2))
+    for x, labels in inputs.batches(indices):
+        assert labels is not None  # nothing without labels gets here
+        energy = model.energy(x, labels)
+        loss += energy.loss.double() * len(x)
+        wrong += (energy.logits.argmax(1) != labels).sum()
+    values = {name: float(total) / len(indices) for name, total in (("loss", loss), ("classification_error", wrong))}
+    return Evaluation({**values, "classification": values["loss"]}, torch.zeros(0))
 
 
 def gap_inputs(model: Autoencoder) -> int:

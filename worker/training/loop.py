@@ -2,8 +2,9 @@
 
     one step:  draw a batch → energy → gradients → Adam → project into the constraints
 
-Messages are dictionaries with a `type`; `train` returns the last one. Within a step the order is metrics, preview,
-checkpoint, so that a training that goes on from a checkpoint has missed nothing before it.
+The stages of a stack follow each other; each begins with what the one before has written. Messages are dictionaries
+with a `type`; `train` returns the last one. Their steps count through all stages. Within a step the order is metrics,
+preview, checkpoint, so that a training that goes on from a checkpoint has missed nothing before it.
 """
 
 import math
@@ -15,20 +16,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pinwheel.specs import Noise, Softmax
-from worker.data.random import generator_for, keep_mask
-from worker.sparse.autoencoder import Energy, Phase
-from worker.training.build import restart_encoder
-from worker.training.checkpoint import Carried, checkpoint_path, drop_older, load_checkpoint, save_checkpoint
-from worker.training.evaluate import Evaluation, evaluate
-from worker.training.findings import found
+from pinwheel.specs import Layer, Supervised
+from worker.training.bundle import Bundle
+from worker.training.checkpoint import Place, checkpoint_path, drop_older, load_checkpoint, save_checkpoint, stage_of
+from worker.training.evaluate import Evaluation
+from worker.training.label_stage import LabelStage
+from worker.training.layer_stage import LayerStage
 from worker.training.pace import Pace
 from worker.training.plan import Plan
-from worker.training.prepare import prepare
-from worker.training.pruning import prune, prune_step
-from worker.training.publish import write_bundle, write_preview
-from worker.training.revive import Revival
-from worker.training.schedule import metrics_interval, preview_steps
+from worker.training.prepare import Prepared, open_plan
+from worker.training.schedule import metrics_interval, preview_steps, total_steps
+from worker.training.stage import Stage
 
 Message = dict[str, Any]
 Report = Callable[[Message], None]
@@ -56,100 +54,83 @@ def train(plan: Plan, report: Report, stop: Stop) -> Message:
 
 
 class Loop:
+    """`step` of `total` are those of the stage that is at work; `before` are all steps of the stages before it."""
+
     def __init__(self, plan: Plan, report: Report, stop: Stop) -> None:
-        self.plan, self.spec, self.report, self.stop = plan, plan.spec, report, stop
-        self.parts = prepare(plan)
-        self.step = 0
+        self.plan, self.report, self.stop = plan, report, stop
+        base = None if plan.base is None else Bundle.load(plan.base)
+        self.opened = open_plan(plan, base)
+        self.stages = plan.spec.stages
+        count = len(self.opened.train)
+        self.steps = [0 if is_taken(stage) else total_steps(stage.training, count) for stage in self.stages]
         self.last_checkpoint: str | None = None
-        self.total = self.parts.schedule.total_steps
-        self.outputs = math.prod(self.parts.model.feature_shape)
-        self.revival = self._revival()
-        self.prune_at = prune_step(self.spec, self.total)
-        self.carried = Carried({} if self.revival is None else {"ages": self.revival.ages})
-        if plan.checkpoint is not None:
-            self.step = load_checkpoint(
-                plan.checkpoint, self.parts.model, self.parts.optimizer, self.carried, self.spec
-            )
-            self.last_checkpoint = self._relative(plan.checkpoint)
-        self.interval = metrics_interval(self.total, self.parts.sampler.batch_size)
-        self.previews = preview_steps(self.total, self.spec.training.previews)
         self.pace = Pace()
         self.samples = 0
         self.losses: list[Tensor] = []
         self.checkpoint_due = time.monotonic() + plan.checkpoint_seconds
         self.progress_due = 0.0
+        if plan.checkpoint is None:
+            self._begin(sum(map(is_taken, self.stages)), base)
+            return
+        number, below = stage_of(plan.checkpoint)
+        self._begin(number, base if below is None else Bundle.load(plan.checkpoint.parent.parent / below))
+        stage = self.stage
+        self.step = load_checkpoint(plan.checkpoint, stage.model, stage.optimizer, stage.carried, plan.spec)
+        self.last_checkpoint = self._relative(plan.checkpoint)
+
+    def _begin(self, number: int, below: Bundle | None) -> None:
+        """The stage of this number from its start, on the layers `below`."""
+        if isinstance(self.stages[number], Supervised):
+            assert below is not None  # the spec's own check
+            self.stage: Stage = LabelStage(self.opened, self.plan.spec, number, below)
+        else:
+            self.stage = LayerStage(self.opened, self.plan.spec, number, below)
+        self.below = below
+        self.parts: Prepared = self.stage.parts
+        self.step, self.before, self.total = 0, sum(self.steps[:number]), self.steps[number]
+        self.interval = metrics_interval(self.total, self.parts.sampler.batch_size)
+        self.previews = preview_steps(self.total, self.stage.training.previews)
+
+    @property
+    def at(self) -> int:
+        """Steps of the whole training that are done."""
+        return self.before + self.step
 
     def run(self) -> Message:
-        self.report({"type": "started", "step": self.step, "total_steps": self.total, "device": str(self.parts.device)})
-        if self.step == 0 and 0 in self.previews:
+        total, device = sum(self.steps), str(self.parts.device)
+        self.report({"type": "started", "step": self.at, "total_steps": total, "device": device})
+        if self.at == 0 and 0 in self.previews:
             self._preview(self._evaluate(self.parts.part))
-        while self.step < self.total:
-            wish = self.stop()
-            if wish is not None:
-                return self._stopped(publish=wish == "stop publish")
-            self._update()
-            if self.step < self.total:
-                self._after_update()
-        return self._finished()
-
-    def _revival(self) -> Revival | None:
-        after = self.spec.training.revive_after
-        if after is None:
-            return None
-        return Revival(after, self.parts.model, self.spec.training.seed, self.total)
+        while True:
+            while self.step < self.total:
+                wish = self.stop()
+                if wish is not None:
+                    return self._stopped(publish=wish == "stop publish")
+                self._update()
+                if self.step < self.total:
+                    self._after_update()
+            number, finished = self.stage.number, self._finished()
+            if number == len(self.stages) - 1:
+                return finished
+            self._begin(number + 1, Bundle.load(self.plan.out / finished["bundle"]))
 
     def _update(self) -> None:
         """One update; `self.step` counts it."""
-        model, optimizer = self.parts.model, self.parts.optimizer
-        phase = self.parts.schedule.phase(self.step)
-        self._turn()
-        factor = self.parts.schedule.rate(self.step)
-        for group in optimizer.param_groups:
-            group["lr"] = self.spec.training.learning_rate * factor * group["multiplier"]
-        x, labels = self.parts.train.take(self.parts.sampler.indices(self.step))
-        energy = self._energy(x, labels, phase)
+        stage, parts = self.stage, self.parts
+        stage.turn(self.step)
+        factor = parts.schedule.rate(self.step)
+        for group in stage.optimizer.param_groups:
+            group["lr"] = stage.training.learning_rate * factor * group["multiplier"]
+        x, labels = parts.train.take(parts.sampler.indices(self.step))
+        energy = stage.energy(x, labels, self.step)
         loss = energy.loss
-        model.zero_grad(set_to_none=True)
+        stage.model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        if phase != "encoder":
-            model.learn(energy, factor)
-        model.project(phase)
-        if self.revival is not None and phase != "encoder":
-            self.revival.note(energy)
-            self.revival.cure(optimizer, x, energy, self.step)
+        stage.optimizer.step()
+        stage.learned(x, energy, self.step, factor)
         self.step += 1
-        self.samples += len(energy.code)
+        self.samples += len(x)
         self.losses.append(loss.detach())
-
-    def _turn(self) -> None:
-        """What happens once, between two updates: the encoder begins from a finished dictionary; branches are cut."""
-        if 0 < self.step == self.parts.schedule.dictionary_steps:
-            restart_encoder(self.parts.model, self.spec.model, self.spec.training.seed)
-        if self.step == self.prune_at:
-            parts = self.parts
-            phase = parts.schedule.phase(self.step)
-            self.carried.notes["pruning"] = prune(
-                parts.model, self.spec, parts.train, parts.evaluated, parts.whole, phase
-            )
-
-    def _energy(self, x: Tensor, labels: Tensor | None, phase: Phase) -> Energy:
-        """The energy of a batch (batch, inputs), with what is hidden from its parts in this step."""
-        noise = None
-        if isinstance(self.spec.model.sparsity, Noise):
-            noise = generator_for(self.spec.training.seed, "noise", self.step, x.device)
-        if not self.parts.schedule.supervised(self.step):
-            return self.parts.model.energy(x, noise=noise, phase=phase)
-        generator = generator_for(self.spec.training.seed, "dropout", self.step, x.device)
-        seen, visible = None, None
-        if self.spec.training.input_dropout > 0:
-            dropped = self.spec.training.input_dropout
-            seen = x * keep_mask((len(x), x.shape[1]), dropped, generator) / (1 - dropped)
-        classifier = self.spec.model.classifier
-        if isinstance(classifier, Softmax) and classifier.dropout > 0:
-            # not scaled up: the classifier divides by the norm of what it sees
-            visible = keep_mask((len(x), self.outputs), classifier.dropout, generator)
-        return self.parts.model.energy(x, labels, seen=seen, visible=visible, noise=noise, phase=phase)
 
     def _after_update(self) -> None:
         now = time.monotonic()
@@ -176,39 +157,41 @@ class Loop:
         if not self.losses:
             return
         finite = torch.isfinite(torch.stack(self.losses)).tolist()
-        first = self.step - len(finite) + 1
+        first = self.at - len(finite) + 1
         self.losses.clear()
         if not all(finite):
             raise LossNotFinite(first + finite.index(False), self.last_checkpoint)
 
     def _evaluate(self, indices: Tensor, *, published: bool = False) -> Evaluation:
         """Raises LossNotFinite before such a number is reported or a model that gives it is kept."""
-        phase = self.parts.schedule.phase(self.step)
-        if published and phase == "dictionary":
-            phase = "encoder"
-        evaluation = evaluate(self.parts.model, self.parts.evaluated, indices, phase)
+        evaluation = self.stage.evaluate(indices, self.step, published=published)
         if not all(map(math.isfinite, evaluation.values.values())):
-            raise LossNotFinite(self.step, self.last_checkpoint)
+            raise LossNotFinite(self.at, self.last_checkpoint)
         return evaluation
 
     def _metrics(self, evaluation: Evaluation) -> None:
         self.pace.mark(self.samples)
         values = {**evaluation.values, "samples_per_second": self.pace.samples_per_second()}
-        self.report({"type": "metrics", "step": self.step, "epoch": self._epoch(), "values": values})
+        if len(self.stages) > 1:
+            values["stage"] = self.stage.number
+        self.report({"type": "metrics", "step": self.at, "epoch": self._epoch(), "values": values})
 
     def _preview(self, evaluation: Evaluation) -> None:
-        parts = self.parts
-        path = write_preview(self.plan.out, self.step, parts.model, self.spec, parts.preprocessor, evaluation.usage)
-        self.report({"type": "preview", "step": self.step, "file": self._relative(path)})
+        path = self.stage.preview(self.plan.out, self.at, evaluation)
+        if path is not None:
+            self.report({"type": "preview", "step": self.at, "file": self._relative(path)})
 
     def _checkpoint(self) -> str:
         self._check_losses()
-        if not all(torch.isfinite(parameter).all() for parameter in self.parts.model.parameters()):
-            raise LossNotFinite(self.step, self.last_checkpoint)
-        path = checkpoint_path(self.plan.out, self.plan.token, self.step)
-        save_checkpoint(path, self.parts.model, self.parts.optimizer, self.carried, self.spec, self.step)
+        stage = self.stage
+        if not all(torch.isfinite(parameter).all() for parameter in stage.model.parameters()):
+            raise LossNotFinite(self.at, self.last_checkpoint)
+        path = checkpoint_path(self.plan.out, self.plan.token, self.at)
+        below = None if self.below is None or self.below.folder == self.plan.base else self._relative(self.below.folder)
+        place = Place(self.step, stage.number, below)
+        save_checkpoint(path, stage.model, stage.optimizer, stage.carried, self.plan.spec, place)
         self.last_checkpoint = self._relative(path)
-        self.report({"type": "checkpoint", "step": self.step, "file": self.last_checkpoint})
+        self.report({"type": "checkpoint", "step": self.at, "file": self.last_checkpoint})
         drop_older(path)
         self.checkpoint_due = time.monotonic() + self.plan.checkpoint_seconds
         return self.last_checkpoint
@@ -216,15 +199,15 @@ class Loop:
     def _progress(self, now: float) -> None:
         self._check_losses()
         self.pace.mark(self.samples)
-        rate = self.pace.samples_per_second()
-        left = (self.total - self.step) * self.parts.sampler.batch_size
+        rate, total = self.pace.samples_per_second(), sum(self.steps)
+        left = (total - self.at) * self.parts.sampler.batch_size
         self.report(
             {
                 "type": "progress",
-                "step": self.step,
-                "total_steps": self.total,
+                "step": self.at,
+                "total_steps": total,
                 "epoch": self._epoch(),
-                "fraction": self.step / self.total,
+                "fraction": self.at / total,
                 "samples_per_second": rate,
                 "eta_seconds": left / rate if rate > 0 else None,
             }
@@ -232,34 +215,49 @@ class Loop:
         self.progress_due = now + PROGRESS_SECONDS
 
     def _epoch(self) -> float:
-        return self.step / self.parts.sampler.steps_per_epoch
+        """Passes over the data, those of the stages before included."""
+        number = self.stage.number
+        before = sum(stage.training.epochs for stage in self.stages[:number] if not is_taken(stage))
+        return before + self.step / self.parts.sampler.steps_per_epoch
 
     def _relative(self, path: Path) -> str:
         return str(path.relative_to(self.plan.out)) if path.is_relative_to(self.plan.out) else str(path)
 
     def _bundle(self, evaluation: Evaluation) -> str:
-        folder = self.plan.out / "bundles" / str(self.plan.token)
-        findings = found(self.parts, self.spec, evaluation, self.step, self.carried.notes)
-        write_bundle(folder, self.parts.model, self.spec, self.parts.dataset, self.parts.preprocessor, findings)
+        """Of all layers up to here."""
+        token, number = self.plan.token, self.stage.number
+        last = number == len(self.stages) - 1
+        folder = self.plan.out / ("bundles" if last else "stages") / (f"{token}" if last else f"{token}-{number}")
+        self.stage.write(folder, evaluation, self.at)
         return self._relative(folder)
 
     def _stopped(self, *, publish: bool) -> Message:
         file = self._checkpoint()
         bundle = None
         if publish:
-            if self.step < self.parts.schedule.dictionary_steps:
-                # the encoder has not begun: what is published starts from the dictionary as it is
-                restart_encoder(self.parts.model, self.spec.model, self.spec.training.seed)
+            self.stage.cut_short(self.step)
             bundle = self._bundle(self._evaluate(self.parts.whole, published=True))
-        return {"type": "stopped", "step": self.step, "file": file, "bundle": bundle}
+        return {"type": "stopped", "step": self.at, "file": file, "bundle": bundle}
 
     def _finished(self) -> Message:
+        """The end of a stage."""
         self._check_losses()
-        self._turn()
+        self.stage.turn(self.step)
         evaluation = self._evaluate(self.parts.whole)
         self._metrics(evaluation)
         if self.step in self.previews:
             self._preview(evaluation)
         self._progress(time.monotonic())
         bundle = self._bundle(evaluation)
-        return {"type": "finished", "step": self.step, "metrics": evaluation.values, "bundle": bundle}
+        return {
+            "type": "finished",
+            "step": self.at,
+            "epoch": self._epoch(),
+            "metrics": evaluation.values,
+            "bundle": bundle,
+        }
+
+
+def is_taken(stage: Layer | Supervised) -> bool:
+    """Whether it is there already, in the model that the stack is put on."""
+    return isinstance(stage, Layer) and stage.taken_from is not None

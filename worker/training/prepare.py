@@ -1,49 +1,66 @@
 """From a plan to all that a training works with. Whatever does not fit together raises ValueError here."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
-from pinwheel.specs import Local, Softmax, TrainSpec
-from worker.data.inputs import Inputs
+from pinwheel.specs import Resources, Softmax, StackSpec, Supervised, Training, TrainSpec
+from worker.data.inputs import Inputs, Source
 from worker.data.preprocess import Preprocessor, input_shape
 from worker.data.random import permutation
 from worker.data.reader import Dataset, open_dataset
 from worker.data.sampler import Sampler, split
-from worker.sparse.autoencoder import Autoencoder
-from worker.training.build import fresh_model
+from worker.sparse.bounds import Rates
+from worker.sparse.stack import Between, Stack
+from worker.training.bundle import Bundle
+from worker.training.features import FeatureInputs
 from worker.training.plan import Plan
-from worker.training.schedule import Schedule, evaluation_inputs, final_inputs
+from worker.training.schedule import Schedule, evaluation_inputs, final_inputs, total_steps
 
 ADAM_BETAS = (0.9, 0.99)
-MOST_EXAMPLES = 256  # images that first filters with fields of their own are drawn from
 
 
-@dataclass
-class Prepared:
+@dataclass(frozen=True)
+class Opened:
+    """What all stages of a training have in common. `evaluated` is what the metrics are computed on."""
+
     device: torch.device
     dataset: Dataset
-    train: Inputs
+    preprocessor: Preprocessor
+    train: Source
+    evaluated: Source
+
+    def through(self, stack: Stack, between: Between | None) -> "Opened":
+        """The same inputs as a layer above `stack` sees them."""
+        train = FeatureInputs(self.train, stack, between)
+        same = self.evaluated is self.train
+        return replace(self, train=train, evaluated=train if same else FeatureInputs(self.evaluated, stack, between))
+
+
+@dataclass(frozen=True)
+class Prepared(Opened):
+    """A stage, ready to learn: `model` on the inputs `train`. Of those of `evaluated`, `part` are the indices for the
+    metrics on the way, `whole` for those at the end."""
+
     sampler: Sampler
     schedule: Schedule
-    evaluated: Inputs
-    part: Tensor  # indices into `evaluated` for the metrics on the way
-    whole: Tensor  # ... and for those at the end
-    model: Autoencoder
-    optimizer: torch.optim.Optimizer
-    preprocessor: Preprocessor
+    part: Tensor
+    whole: Tensor
 
 
-def prepare(plan: Plan) -> Prepared:
+def open_plan(plan: Plan, base: Bundle | None) -> Opened:
+    """The data of a plan, preprocessed as its spec says, or as `base` was, the model that a stack is put on."""
     torch.set_num_threads(plan.threads or len(os.sched_getaffinity(0)))
-    spec = plan.spec
-    device = chosen_device(spec)
+    spec, seed = plan.spec, data_seed(plan.spec)
+    device = chosen_device(spec.resources)
     dataset = open_dataset(plan.dataset)
-    seed = spec.training.seed
     train_rows, held_out = split(len(dataset), plan.split, seed) if plan.split else (None, None)
-    preprocessor = Preprocessor.fitted(spec.preprocessing, dataset, train_rows, seed)
+    if base is None:
+        preprocessor = Preprocessor.fitted(spec.preprocessing, dataset, train_rows, seed)
+    else:
+        preprocessor = base.preprocessor
     train = Inputs(dataset, preprocessor, train_rows, device, seed=seed)
     evaluated = train
     if held_out is not None:
@@ -51,41 +68,35 @@ def prepare(plan: Plan) -> Prepared:
     if plan.validation is not None:
         validation = fitting_validation(open_dataset(plan.validation), dataset, spec)
         evaluated = Inputs(validation, preprocessor, None, device, seed=seed, side="validation")
-    sampler = Sampler(len(train), spec.training.batch_size, seed, device)
-    schedule = Schedule.of(spec.training, spec.training.epochs * sampler.steps_per_epoch)
-    whole = permutation(len(evaluated), seed, "evaluation").to(device)
-    part = whole[: evaluation_inputs(schedule.total_steps, sampler.batch_size)]
-    model = drawn_model(spec, train, dataset.classes).to(device)
-    return Prepared(
-        device=device,
-        dataset=dataset,
-        train=train,
-        sampler=sampler,
-        schedule=schedule,
-        evaluated=evaluated,
-        part=part,
-        whole=whole[: final_inputs(model.units)] if evaluated is train else whole,
-        model=model,
-        optimizer=adam(model),
-        preprocessor=preprocessor,
-    )
+    return Opened(device, dataset, preprocessor, train, evaluated)
 
 
-def chosen_device(spec: TrainSpec) -> torch.device:
-    wanted = spec.resources.device
+def data_seed(spec: TrainSpec | StackSpec) -> int:
+    """What patches are drawn and data are split by: the seed of the first stage that is trained."""
+    trained = (stage for stage in spec.stages if isinstance(stage, Supervised) or stage.taken_from is None)
+    return next(trained).training.seed
+
+
+def chosen_device(resources: Resources) -> torch.device:
+    wanted = resources.device
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ValueError("resources.device is `cuda` and this worker has no GPU; `auto` and `cpu` run here")
     device = torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
-    if device.type == "cuda" and spec.resources.precision == "auto":
+    if device.type == "cuda" and resources.precision == "auto":
         torch.set_float32_matmul_precision("high")
     return device
 
 
-def fitting_validation(validation: Dataset, train: Dataset, spec: TrainSpec) -> Dataset:
+def classifies(spec: TrainSpec | StackSpec) -> bool:
+    last = spec.stages[-1]
+    return isinstance(last, Supervised) or isinstance(last.model.classifier, Softmax)
+
+
+def fitting_validation(validation: Dataset, train: Dataset, spec: TrainSpec | StackSpec) -> Dataset:
     shapes = input_shape(spec.preprocessing, validation), input_shape(spec.preprocessing, train)
     if shapes[0] != shapes[1]:
         raise ValueError(f"the validation data give inputs of {shapes[0]}, the training data inputs of {shapes[1]}")
-    if not isinstance(spec.model.classifier, Softmax) or train.classes is None:
+    if not classifies(spec) or train.classes is None:
         return validation
     if validation.labels is None:
         raise ValueError("the classifier `softmax` needs labels and the validation data have none")
@@ -96,19 +107,24 @@ def fitting_validation(validation: Dataset, train: Dataset, spec: TrainSpec) -> 
     return validation
 
 
-def drawn_model(spec: TrainSpec, train: Inputs, classes: int | None) -> Autoencoder:
-    seed = spec.training.seed
-    wanted = MOST_EXAMPLES if isinstance(spec.model.connection, Local) else spec.model.connection.units
-    examples, _ = train.take(permutation(len(train), seed, "examples")[:wanted].to(train.device))
-    return fresh_model(spec.model, examples.cpu(), classes, seed, train.shape)
+def prepared(opened: Opened, training: Training, units: int) -> Prepared:
+    """For codes of `units` numbers."""
+    seed = training.seed
+    sampler = Sampler(len(opened.train), training.batch_size, seed, opened.device)
+    schedule = Schedule.of(training, total_steps(training, len(opened.train)))
+    whole = permutation(len(opened.evaluated), seed, "evaluation").to(opened.device)
+    part = whole[: evaluation_inputs(schedule.total_steps, sampler.batch_size)]
+    if opened.evaluated is opened.train:
+        whole = whole[: final_inputs(units)]
+    common = {field.name: getattr(opened, field.name) for field in fields(Opened)}
+    return Prepared(**common, sampler=sampler, schedule=schedule, part=part, whole=whole)
 
 
-def adam(model: Autoencoder) -> torch.optim.Optimizer:
+def adam(rates: Rates) -> torch.optim.Optimizer:
     """Adam with one group per learning-rate multiplier; the rates themselves are set before every step."""
-    multipliers = sorted({multiplier for _, multiplier in model.rates()})
     groups = [
-        {"params": [p for p, m in model.rates() if m == multiplier], "multiplier": multiplier}
-        for multiplier in multipliers
+        {"params": [p for p, m in rates if m == multiplier], "multiplier": multiplier}
+        for multiplier in sorted({multiplier for _, multiplier in rates})
     ]
     if not groups:
         # torch refuses an optimiser of nothing, which is right where second-order steps do all of the learning

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pinwheel import specs
-from worker.data.inputs import Inputs
+from worker.data.inputs import Source
 from worker.data.random import permutation
 from worker.sparse.autoencoder import Autoencoder, Phase
 from worker.sparse.sparsity import Tree
@@ -19,16 +19,15 @@ from worker.training.evaluate import evaluate
 USAGE_INPUTS = 10_000
 
 
-def prune_step(spec: specs.TrainSpec, total_steps: int) -> int | None:
+def prune_step(sparsity: specs.Sparsity, total_steps: int) -> int | None:
     """The number of finished steps after which branches are cut, or None."""
-    sparsity = spec.model.sparsity
     if not isinstance(sparsity, specs.Tree) or sparsity.prune_below is None:
         return None
     return max(1, round(sparsity.prune_at * total_steps))
 
 
 def prune(
-    model: Autoencoder, spec: specs.TrainSpec, train: Inputs, evaluated: Inputs, indices: Tensor, phase: Phase
+    model: Autoencoder, spec: specs.Layer, train: Source, evaluated: Source, indices: Tensor, phase: Phase
 ) -> dict[str, Any]:
     """Cut the branches used for less than `prune_below` of the training inputs; energies are those of `evaluated`."""
     tree, sparsity = model.sparsity, spec.model.sparsity
@@ -49,7 +48,7 @@ def prune(
 
 
 @torch.inference_mode()
-def usage(model: Autoencoder, inputs: Inputs, indices: Tensor, phase: Phase) -> Tensor:
+def usage(model: Autoencoder, inputs: Source, indices: Tensor, phase: Phase) -> Tensor:
     """(units,) the share of the inputs at `indices` whose codes, as the dictionary learns from them, use each unit"""
     counts = torch.zeros(model.units, device=inputs.device)
     for x, _ in inputs.batches(indices):

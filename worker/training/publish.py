@@ -1,7 +1,8 @@
 """What a training leaves behind: previews of the filters on the way, a model bundle at the end.
 
 previews/{step:09d}.safetensors   decoder, encoder float16 (filters, H, W, C); usage float32 (filters,)
-bundles/{token}/                  weights.safetensors, units.safetensors, model.json
+stages/{token}-{stage}/           the bundle after a stage that is not the last
+bundles/{token}/                  weights.safetensors, units.safetensors (units.{i}.safetensors of layer i), model.json
 
 Both carry, where there is one, the structure of the units: `parent`, `inhibition`, and the map in the metadata. Units
 that were cut are in neither bundle file: a published model is as small as it became.
@@ -10,6 +11,8 @@ that were cut are in neither bundle file: a published model is as small as it be
 import json
 import platform
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,8 @@ import torch
 from torch import Tensor
 
 from pinwheel import __version__
-from pinwheel.specs import Shape, TrainSpec, unit_map
+from pinwheel.files import RECORD, WEIGHTS, units_file
+from pinwheel.specs import Model, Shape, StackSpec, TrainSpec, unit_map
 from worker.data.files import put_folder, write_json, write_tensors
 from worker.data.preprocess import Preprocessor
 from worker.data.reader import Dataset
@@ -27,18 +31,40 @@ from worker.sparse.autoencoder import Autoencoder
 from worker.sparse.connections import Local
 from worker.sparse.encoders import Exact, Feedforward, PredictRefine, Recurrent, RecurrentFields
 from worker.sparse.encoders.predict_refine import Predictor
+from worker.sparse.labelled import Labelled
 from worker.sparse.sparsity import Inhibition, Noise
+from worker.sparse.stack import Between, Stack
 from worker.training.build import parents
+from worker.training.bundle import FORMAT, Bundle, in_layer
 from worker.training.evaluate import Evaluation
 
-FORMAT = "pinwheel/1"
 # Units of a learned inhibition up to which previews carry it.
 MOST_DRAWN = 512
 
 
 @dataclass(frozen=True)
+class Under:
+    """What a layer stands on: `stack`, what it sees of that `between`, and `examples` (n, inputs of the stack)."""
+
+    stack: Stack
+    between: Between
+    examples: Tensor
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """A layer as it is shown: its spec, its number from the image up, the shape of its inputs, what it stands on."""
+
+    spec: Model
+    number: int
+    shape: Shape
+    preprocessor: Preprocessor
+    under: Under | None = None
+
+
+@dataclass(frozen=True)
 class Findings:
-    """What is told of a model besides its weights."""
+    """What is told of a layer besides its weights."""
 
     evaluation: Evaluation
     step: int
@@ -52,19 +78,26 @@ def learned_encoder(model: Autoencoder) -> Predictor | None:
     return None if isinstance(encoder, Exact) else encoder  # type: ignore[return-value]
 
 
-def filters(model: Autoencoder, preprocessor: Preprocessor) -> dict[str, Tensor]:
+def filters(model: Autoencoder, pictured: Pictured) -> dict[str, Tensor]:
     """`decoder` and `encoder` (filters, H, W, C): what units write and what they look for as pictures, in pixels."""
-    connection, encoder = model.connection, learned_encoder(model)
+    connection, encoder, under = model.connection, learned_encoder(model), pictured.under
     shown = {"decoder": connection.first_encoder()}
     if encoder is not None:
         shown["encoder"] = encoder.encoder.detach()
-    return {name: preprocessor.pictures(connection.pictures(rows), name) for name, rows in shown.items()}
+    pictures = {}
+    for name, rows in shown.items():
+        if under is None:
+            found = connection.pictures(rows)
+        else:
+            found = under.stack.pictures(rows, connection, under.between, under.examples)
+        pictures[name] = pictured.preprocessor.pictures(found, name)
+    return pictures
 
 
-def structure(model: Autoencoder, spec: TrainSpec) -> dict[str, Tensor]:
+def structure(model: Autoencoder, spec: Model) -> dict[str, Tensor]:
     """`parent` (units,) and `inhibition` (units, units), where the units have them."""
     found = {}
-    parent = parents(spec.model)
+    parent = parents(spec)
     if parent is not None:
         found["parent"] = parent
     if isinstance(model.sparsity, Inhibition):
@@ -72,51 +105,53 @@ def structure(model: Autoencoder, spec: TrainSpec) -> dict[str, Tensor]:
     return found
 
 
-def write_preview(
-    out: Path, step: int, model: Autoencoder, spec: TrainSpec, preprocessor: Preprocessor, usage: Tensor
-) -> Path:
+def write_preview(out: Path, step: int, model: Autoencoder, pictured: Pictured, usage: Tensor) -> Path:
     path = out / "previews" / f"{step:09d}.safetensors"
-    pictures = {name: picture.half() for name, picture in filters(model, preprocessor).items()}
-    shown = structure(model, spec)
+    pictures = {name: picture.half() for name, picture in filters(model, pictured).items()}
+    shown = structure(model, pictured.spec)
     if isinstance(model.sparsity, Inhibition) and (model.sparsity.rate == 0 or model.units > MOST_DRAWN):
         del shown["inhibition"]  # the same at every step, or too large to be looked at again and again
-    tensors = {**pictures, "usage": usage, **shown}
-    write_tensors(path, tensors, {"step": str(step), **map_entry(spec, preprocessor.input_shape)})
+    metadata = {"step": str(step), "layer": str(pictured.number), **map_entry(pictured)}
+    write_tensors(path, {**pictures, "usage": usage, **shown}, metadata)
     return path
 
 
-def map_entry(spec: TrainSpec, image: Shape) -> dict[str, str]:
-    found = unit_map(spec.model, image)
+def map_entry(pictured: Pictured) -> dict[str, str]:
+    found = unit_map(pictured.spec, pictured.shape)
     return {} if found is None else {"map": json.dumps(found)}
 
 
-def published_weights(model: Autoencoder, spec: TrainSpec) -> dict[str, Tensor]:
-    """The tensors of weights.safetensors (names and shapes: `build`), all units included."""
-    weights: dict[str, Tensor] = {"layers.0.dictionary": model.connection.dictionary}
-    encoder = learned_encoder(model)
-    if encoder is not None:
-        weights |= {"layers.0.encoder": encoder.encoder, "layers.0.bias": encoder.bias}
-    if isinstance(encoder, Feedforward) and encoder.gain is not None:
-        weights["layers.0.gain"] = encoder.gain
-    if isinstance(encoder, Recurrent):
-        weights["layers.0.explaining_away"] = encoder.matrix()
-    if isinstance(encoder, RecurrentFields):
-        weights["layers.0.explaining_away"] = encoder.explaining_away
+def layer_weights(model: Autoencoder, spec: Model) -> dict[str, Tensor]:
+    """The tensors of a layer by their names in it (names and shapes: `build`), all units included."""
+    weights: dict[str, Tensor] = {"dictionary": model.connection.dictionary, **encoder_weights(model)}
     if isinstance(model.connection, Local):
-        weights["layers.0.positions"] = model.connection.positions
+        weights["positions"] = model.connection.positions
     if isinstance(model.sparsity, Noise):
-        weights |= {"layers.0.spread": model.sparsity.spread, "layers.0.spread_bias": model.sparsity.bias}
-    weights |= {f"layers.0.{name}": tensor for name, tensor in structure(model, spec).items()}
+        weights |= {"spread": model.sparsity.spread, "spread_bias": model.sparsity.bias}
+    weights |= structure(model, spec)
     if model.classifier is not None:
         weights["classifier"] = model.classifier.weights
     return {name: weight.detach() for name, weight in weights.items()}
 
 
+def encoder_weights(model: Autoencoder) -> dict[str, Tensor]:
+    encoder = learned_encoder(model)
+    if encoder is None:
+        return {}
+    weights: dict[str, Tensor] = {"encoder": encoder.encoder, "bias": encoder.bias}
+    if isinstance(encoder, Feedforward) and encoder.gain is not None:
+        weights["gain"] = encoder.gain
+    if isinstance(encoder, Recurrent):
+        weights["explaining_away"] = encoder.matrix()
+    if isinstance(encoder, RecurrentFields):
+        weights["explaining_away"] = encoder.explaining_away
+    return {name: weight.detach() for name, weight in weights.items()}
+
+
 # dimensions that count the units, of every tensor that is written
 UNIT_DIMENSIONS = {
-    "layers.0.dictionary": (1,),
-    "layers.0.explaining_away": (0, 1),
-    "layers.0.inhibition": (0, 1),
+    "dictionary": (1,),
+    "explaining_away": (0, 1),
     "inhibition": (0, 1),
     "coactivation": (0, 1),
     "classifier": (1,),
@@ -135,59 +170,127 @@ def without_cut(tensors: dict[str, Tensor], kept: Tensor | None) -> dict[str, Te
         left[name] = tensor
     numbers = torch.full((len(kept) + 1,), -1)  # the last entry stands for −1, the parent of roots
     numbers[indices.cpu()] = torch.arange(len(indices))
-    for name in {"parent", "layers.0.parent"} & left.keys():
-        left[name] = numbers[left[name]]
+    if "parent" in left:
+        left["parent"] = numbers[left["parent"]]
     return left
 
 
-def write_bundle(
-    folder: Path, model: Autoencoder, spec: TrainSpec, dataset: Dataset, preprocessor: Preprocessor, findings: Findings
-) -> None:
-    """Write the bundle that explains itself, whole or not at all."""
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write into that gets its name once all is there."""
     beside = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    classes = None if model.classifier is None else len(model.classifier.weights)
-    shape = preprocessor.input_shape
-    metadata = {"format": FORMAT, "spec": spec.model_dump_json(), "input_shape": json.dumps(shape)}
-    if classes is not None:
-        metadata["classes"] = str(classes)
-    weights = without_cut(published_weights(model, spec), model.kept)
-    write_tensors(beside / "weights.safetensors", {**weights, **preprocessor.tensors()}, metadata)
-    norm = model.connection.norms()
-    told = {**filters(model, preprocessor), **structure(model, spec), "usage": findings.evaluation.usage, "norm": norm}
-    if findings.coactivation is not None:
-        told["coactivation"] = findings.coactivation
-    units = without_cut(told, model.kept)
-    step = str(findings.step)
-    write_tensors(beside / "units.safetensors", units, {"format": FORMAT, "step": step, **map_entry(spec, shape)})
-    features = model.feature_shape if model.kept is None else (len(units["norm"]),)
-    told_of = description(spec, shape, dataset, classes, len(units["norm"]), features, findings)
-    write_json(beside / "model.json", told_of)
+    yield beside
     put_folder(beside, folder)
 
 
-def description(
-    spec: TrainSpec,
-    shape: Shape,
+def write_layer(
+    folder: Path,
+    model: Autoencoder,
+    spec: TrainSpec | StackSpec,
+    pictured: Pictured,
     dataset: Dataset,
-    classes: int | None,
-    units: int,
-    features: tuple[int, ...],
+    below: Bundle | None,
     findings: Findings,
-) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "spec": spec.model_dump(mode="json"),
-        "input_shape": list(shape),
-        "units": units,
-        "feature_shape": list(features),
-        "classes": classes,
-        "class_names": dataset.class_names if classes is not None else None,
-        "map": unit_map(spec.model, shape),
+) -> None:
+    """Write the bundle of a layer and of all `below` it, whole or not at all."""
+    number, preprocessor, under = pictured.number, pictured.preprocessor, pictured.under
+    layer = without_cut(layer_weights(model, pictured.spec), model.kept)
+    if under is not None:
+        layer |= {"input_mean": under.between.mean, "input_scale": under.between.scale}
+    weights = {in_layer(name, number): tensor for name, tensor in layer.items()}
+    usage, norm = findings.evaluation.usage, model.connection.norms()
+    told = {**filters(model, pictured), **structure(model, pictured.spec), "usage": usage, "norm": norm}
+    if findings.coactivation is not None:
+        told["coactivation"] = findings.coactivation
+    units = without_cut(told, model.kept)
+    entry = {
+        "units": len(units["norm"]),
+        "feature_shape": list(model.feature_shape if model.kept is None else (len(units["norm"]),)),
+        "map": unit_map(pictured.spec, pictured.shape),
         "metrics": findings.evaluation.values,
         "step": findings.step,
         **findings.notes,
+    }
+    with whole_folder(folder) as beside:
+        if below is not None:
+            weights = without_classifier(below.weights) | weights
+            copy_units(below, beside)
+        classes = None if model.classifier is None else len(model.classifier.weights)
+        write_weights(beside, weights | preprocessor.tensors(), spec, preprocessor, classes)
+        metadata = {"format": FORMAT, "step": str(findings.step), **map_entry(pictured)}
+        write_tensors(beside / units_file(number), units, metadata)
+        entries = [*([] if below is None else below.told_of_layers), entry]
+        write_json(beside / RECORD, record(spec, preprocessor, dataset, classes, entries, findings))
+
+
+def write_labelled(
+    folder: Path,
+    model: Labelled,
+    spec: TrainSpec | StackSpec,
+    dataset: Dataset,
+    below: Bundle,
+    findings: Findings,
+) -> None:
+    """Write the bundle of the layers of `below` with a classifier on them, whole or not at all."""
+    weights = without_classifier(below.weights) | {"classifier": model.classifier.weights.detach()}
+    if model.stack is not None:
+        for number in range(len(model.stack)):
+            found = encoder_weights(model.stack.layer(number))
+            weights |= {in_layer(name, number): tensor for name, tensor in found.items()}
+    with whole_folder(folder) as beside:
+        copy_units(below, beside)
+        write_weights(beside, weights, spec, below.preprocessor, len(model.classifier.weights))
+        told = record(spec, below.preprocessor, dataset, len(model.classifier.weights), below.told_of_layers, findings)
+        write_json(beside / RECORD, told)
+
+
+def without_classifier(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in weights.items() if name != "classifier"}
+
+
+def copy_units(below: Bundle, folder: Path) -> None:
+    for number in range(len(below.stack)):
+        shutil.copy(below.folder / units_file(number), folder / units_file(number))
+
+
+def write_weights(
+    folder: Path,
+    weights: dict[str, Tensor],
+    spec: TrainSpec | StackSpec,
+    preprocessor: Preprocessor,
+    classes: int | None,
+) -> None:
+    metadata = {
+        "format": FORMAT,
+        "spec": spec.model_dump_json(),
+        "input_shape": json.dumps(preprocessor.input_shape),
+    }
+    if classes is not None:
+        metadata["classes"] = str(classes)
+    write_tensors(folder / WEIGHTS, weights, metadata)
+
+
+def record(
+    spec: TrainSpec | StackSpec,
+    preprocessor: Preprocessor,
+    dataset: Dataset,
+    classes: int | None,
+    entries: list[dict[str, Any]],
+    findings: Findings,
+) -> dict[str, Any]:
+    """What is told of a model: of its top layer by itself, of every layer in `layers`."""
+    return {
+        "format": FORMAT,
+        "spec": spec.model_dump(mode="json"),
+        "input_shape": list(preprocessor.input_shape),
+        **entries[-1],
+        "classes": classes,
+        "class_names": dataset.class_names if classes is not None else None,
+        "metrics": findings.evaluation.values,
+        "step": findings.step,
+        "layers": entries,
         "libraries": {
             "pinwheel": __version__,
             "torch": torch.__version__,

@@ -19,7 +19,7 @@ def trained(make_plan: MakePlan) -> tuple[Autoencoder, Engine]:
     """A model as its training left it, and as it is loaded from its bundle."""
     loop = Loop(make_plan({"training": {"previews": 0}}), lambda _: None, lambda: None)
     last = loop.run()
-    return loop.parts.model, Engine.load(loop.plan.out / last["bundle"])
+    return loop.stage.model, Engine.load(loop.plan.out / last["bundle"])
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def test_a_trained_model_is_loaded_with_its_codes(make_plan: MakePlan, name: str
     )
     engine = Engine.load(loop.plan.out / loop.run()["bundle"])
     images = np.asarray(stripes(50, seed=9).images)
-    model = loop.parts.model
+    model = loop.stage.model
     with torch.no_grad():
         code = model.encode(loop.parts.preprocessor.inputs(images).x)
         features = model.features(code)
@@ -132,7 +132,7 @@ def test_a_model_that_keeps_everything_rebuilds_every_image(name: str, whiten: s
     linear = {"kind": "feedforward", "activation": "linear", "gain": False}
     given: dict[str, object] = {"patch_size": 6, "scale": "standard", "whiten": whiten}
     spec = spec_of({"connection": connection, "encoder": linear}, **given)
-    tensors = {"layers.0.dictionary": filters, "layers.0.encoder": filters, "layers.0.bias": torch.zeros(len(filters))}
+    tensors = {"dictionary": filters, "encoder": filters, "bias": torch.zeros(len(filters))}
     model = model_from(spec.model, tensors, (6, 6, channels))
     engine = Engine(model, spec, Preprocessor(spec.preprocessing, (6, 6, channels)))
     images = np.random.default_rng(1).integers(0, 256, (2, 20, 13, channels), dtype=np.uint8)
@@ -157,12 +157,12 @@ def test_a_gray_model_takes_colour_and_weights_of_another_image_are_refused() ->
     assert engine.encode(np.zeros((2, 9, 7, 3), np.uint8)).shape == (2, 4 * 4 * 4)
     with pytest.raises(ValueError, match=r"\(5, 6, 1\); the model takes \(6, 6, 1\) and larger"):
         engine.encode(np.zeros((1, 5, 6, 1), np.uint8))
-    tensors = {f"layers.0.{name}": value for name, value in parts_of(engine).items()}
+    tensors = parts_of(engine)
     with pytest.raises(ValueError, match="need 16"):
         model_from(spec_of(MODELS["local"][0]).model, tensors, (6, 6, 1))
 
 
 def parts_of(engine: Engine) -> dict[str, torch.Tensor]:
-    encoder: Any = engine.model.encoder
-    dictionary = engine.model.connection.dictionary.detach()
+    encoder: Any = engine.model.layer().encoder
+    dictionary = engine.model.layer().connection.dictionary.detach()
     return {"dictionary": dictionary, "encoder": encoder.encoder, "bias": encoder.bias, "gain": encoder.gain}

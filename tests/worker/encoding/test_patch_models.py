@@ -93,8 +93,8 @@ def test_a_model_that_keeps_everything_rebuilds_every_image(given: dict[str, obj
     """A linear encoder and a dictionary that are both the identity: nothing is lost in the code."""
     model = {"connection": {"units": 108}, "encoder": {"kind": "feedforward", "activation": "linear", "gain": False}}
     spec = TrainSpec.model_validate(merge(patch_spec(scale=scale, **given).model_dump(mode="json"), {"model": model}))
-    tensors = {"layers.0.dictionary": torch.eye(108), "layers.0.encoder": torch.eye(108)}
-    identity = model_from(spec.model, tensors | {"layers.0.bias": torch.zeros(108)}, (6, 6, 3))
+    tensors = {"dictionary": torch.eye(108), "encoder": torch.eye(108)}
+    identity = model_from(spec.model, tensors | {"bias": torch.zeros(108)}, (6, 6, 3))
     engine = Engine(identity, spec, Preprocessor.fitted(spec.preprocessing, photographs()))
     for row in range(4):
         image = photographs().images[row][None]
@@ -134,5 +134,5 @@ def test_a_trained_model_of_patches_is_loaded_with_its_preprocessing(tmp_path: P
     patches = np.stack([photographs().images[row][2:8, 1:7] for row in range(4)])
     x = loop.parts.preprocessor.inputs(patches).x
     with torch.inference_mode():
-        np.testing.assert_allclose(engine.encode(patches), loop.parts.model.encode(x).numpy(), atol=1e-6)
+        np.testing.assert_allclose(engine.encode(patches), loop.stage.model.encode(x).numpy(), atol=1e-6)
     assert 0 <= engine.reconstruct(photographs().images[0][None])[1][0] < 1.5

@@ -137,7 +137,7 @@ def test_positions_say_where_on_the_image_a_filter_is(make_plan: MakePlan, name:
 
 
 def connection_of(loop: Loop) -> Spatial:
-    connection = loop.parts.model.connection
+    connection = loop.stage.model.connection
     assert isinstance(connection, Spatial)
     return connection
 
@@ -146,8 +146,8 @@ def active_of(loop: Loop) -> Tensor:
     """(images, rows, columns, units at a position) which units are on for the images that were evaluated"""
     x, _ = loop.parts.evaluated.take(loop.parts.whole)
     with torch.no_grad():
-        code = loop.parts.model.encode(x)
-    return (code != 0).view(len(x), *loop.parts.model.connection.code_shape)
+        code = loop.stage.model.encode(x)
+    return (code != 0).view(len(x), *loop.stage.model.connection.code_shape)
 
 
 def by_filter(active: Tensor, loop: Loop) -> list[Tensor]:
@@ -177,7 +177,7 @@ def test_usage_and_dead_units_are_about_filters_wherever_they_are_on(make_plan: 
 
 def test_a_kernel_that_is_never_on_is_one_dead_unit(make_plan: MakePlan) -> None:
     loop, _ = trained(make_plan, MODELS["conv, feed-forward, pooled"][0])
-    encoder = loop.parts.model.encoder
+    encoder = loop.stage.model.encoder
     assert isinstance(encoder, Feedforward)
     alive = loop._evaluate(loop.parts.whole)
     with torch.no_grad():

@@ -89,7 +89,7 @@ def test_previews_are_dense_at_the_start_and_include_both_ends(make_plan: MakePl
         assert tensors["decoder"].dtype == torch.float16
         assert tensors["usage"].shape == (16,)
     with safe_open(plan.out / previews[-1]["file"], "pt") as file:
-        assert file.metadata() == {"step": "60"}
+        assert file.metadata() == {"step": "60", "layer": "0"}
 
 
 def test_no_previews_where_none_are_asked_for(make_plan: MakePlan) -> None:

@@ -30,10 +30,10 @@ from worker.data.reader import from_arrays
 from worker.encoding.engine import Engine
 from worker.sparse.autoencoder import Autoencoder
 from worker.training.build import fresh_model
-from worker.training.checkpoint import Carried, load_checkpoint, save_checkpoint
+from worker.training.checkpoint import Carried, Place, load_checkpoint, save_checkpoint
 from worker.training.evaluate import Evaluation
 from worker.training.prepare import adam
-from worker.training.publish import Findings, write_bundle
+from worker.training.publish import Findings, Pictured, write_layer
 
 VALID = valid() | valid_on_images()
 PREPROCESSING = specs.Preprocessing(scale="unit-norm")
@@ -77,7 +77,7 @@ def trained_by(spec: specs.Model) -> specs.TrainSpec:
 
 def losses(model: Autoencoder, spec: specs.Model, steps: int) -> Iterator[float]:
     """Train on one batch; the loss before every step and after the last."""
-    optimizer = adam(model)
+    optimizer = adam(model.rates())
     yield from further_losses(model, optimizer, spec, range(steps))
     yield float(model.energy(*data(spec), noise=torch.Generator().manual_seed(steps)).loss.detach())
 
@@ -201,12 +201,12 @@ def test_another_seed_gives_another_one(spec: specs.Model) -> None:
 def test_a_training_goes_on_from_its_checkpoint_bit_for_bit(spec: specs.Model, tmp_path: Path) -> None:
     path, full = tmp_path / "checkpoint.safetensors", trained_by(spec)
     whole = fresh(spec)
-    optimizer = adam(whole)
+    optimizer = adam(whole.rates())
     early = list(further_losses(whole, optimizer, spec, range(2)))
-    save_checkpoint(path, whole, optimizer, Carried(), full, 2)
+    save_checkpoint(path, whole, optimizer, Carried(), full, Place(2))
     late = list(further_losses(whole, optimizer, spec, range(2, 4)))
     again = fresh(spec, 1)  # nothing of it is to be left
-    optimizer = adam(again)
+    optimizer = adam(again.rates())
     assert load_checkpoint(path, again, optimizer, Carried(), full) == 2
     assert list(further_losses(again, optimizer, spec, range(2, 4))) == late
     assert early[0] != late[0]
@@ -221,7 +221,8 @@ def test_a_published_model_gives_the_same_codes_and_can_be_drawn(spec: specs.Mod
     dataset = from_arrays(images(spec), np.arange(batch_of(spec)) % CLASSES)
     preprocessor = Preprocessor.fitted(PREPROCESSING, dataset)
     findings = Findings(Evaluation({"loss": 0.0}, torch.zeros(model.filters)), 3)
-    write_bundle(tmp_path / "bundle", model, trained_by(spec), dataset, preprocessor, findings)
+    pictured = Pictured(spec, 0, shape_of(spec), preprocessor)
+    write_layer(tmp_path / "bundle", model, trained_by(spec), pictured, dataset, None, findings)
     engine = Engine.load(tmp_path / "bundle")
     features = model.features(model.encode(data(spec)[0])).detach()
     np.testing.assert_allclose(engine.encode(images(spec)), features.numpy(), rtol=1e-4, atol=1e-5)

@@ -20,7 +20,7 @@ def model_with_a_silent_unit() -> Any:
     spec = specs.Model(connection=specs.Dense(units=UNITS), encoder=specs.Feedforward(), sparsity=specs.L1(weight=0.01))
     x = torch.rand(BATCH, INPUTS, generator=torch.Generator().manual_seed(0))
     model = fresh_model(spec, x, None, 0)
-    optimizer = adam(model)
+    optimizer = adam(model.rates())
     model.energy(x).loss.backward()
     optimizer.step()
     with torch.no_grad():
@@ -72,7 +72,7 @@ def test_a_silent_filter_begins_anew_from_what_is_left_at_one_of_its_places(name
     spec = specs.Model(connection=ON_IMAGES[name], encoder=specs.Feedforward(), sparsity=specs.L1(weight=0.01))
     x = torch.rand(BATCH, 96, generator=torch.Generator().manual_seed(0))
     model: Any = fresh_model(spec, x, None, 0, IMAGE)
-    optimizer = adam(model)
+    optimizer = adam(model.rates())
     model.energy(x).loss.backward()
     optimizer.step()
     with torch.no_grad():

@@ -26,6 +26,7 @@ class Connection(nn.Module, ABC):
 
     filter_dim = 0
     coverage: Tensor | None
+    image: tuple[int, int, int]  # (height, width, channels) of an input
 
     def __init__(self, dictionary: Tensor, max_norm: float, fixed: bool) -> None:
         super().__init__()

@@ -1,0 +1,52 @@
+"""What a stack learns from labels alone: its classifier, and with it, where asked for, the encoders of all layers.
+
+    E(x, label) = weight · −log softmax(C f / ‖f‖₂)[label]        f the features of the top layer
+
+No decoder takes part: after training it is not needed to encode (LeCun's lecture 9.1).
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from worker.sparse.bounds import Rates
+from worker.sparse.classifier import Softmax
+from worker.sparse.stack import Stack
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The energy of a batch."""
+
+    terms: dict[str, Tensor]
+    logits: Tensor  # (batch, classes)
+
+    @property
+    def loss(self) -> Tensor:
+        return self.terms["classification"]
+
+
+class Labelled(nn.Module):
+    """`stack` has learned without labels; None where what comes in are its features. `classifier` is on top of it."""
+
+    def __init__(self, classifier: Softmax, stack: Stack | None = None) -> None:
+        super().__init__()
+        self.stack = stack
+        self.classifier = classifier
+
+    def energy(self, x: Tensor, labels: Tensor, visible: Tensor | None = None) -> Labels:
+        """Of inputs `x` (batch, inputs). `visible` (batch, features) multiplies the features: dropout."""
+        features = x if self.stack is None else self.stack.features(x)
+        logits = self.classifier.logits(features if visible is None else features * visible)
+        return Labels({"classification": self.classifier.penalty(logits, labels)}, logits)
+
+    def rates(self) -> Rates:
+        """Every parameter that learns, with its learning rate relative to the base."""
+        layers = [] if self.stack is None else [self.stack.layer(number) for number in range(len(self.stack))]
+        return [rate for layer in layers for rate in layer.encoder.rates()] + self.classifier.rates()
+
+    def project(self) -> None:
+        for number in range(0 if self.stack is None else len(self.stack)):
+            assert self.stack is not None
+            self.stack.layer(number).encoder.project()
+        self.classifier.project()

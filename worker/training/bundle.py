@@ -1,0 +1,92 @@
+"""A model as files, read: what encodes, and what further stages of a stack learn on."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from pinwheel.files import RECORD, WEIGHTS
+from pinwheel.specs import ANY_SPEC, Shape, StackSpec, Supervised, TrainSpec, as_image, layers
+from worker.data.preprocess import Preprocessor
+from worker.sparse.stack import Between, Stack
+from worker.training.build import Tensors, model_from
+
+FORMAT = "pinwheel/1"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """`weights` are the tensors of the file, by their names there; `stack` is made of them, on the CPU."""
+
+    folder: Path
+    spec: TrainSpec | StackSpec
+    weights: Tensors
+    stack: Stack
+    preprocessor: Preprocessor
+
+    @classmethod
+    def load(cls, folder: Path) -> "Bundle":
+        """Raises FileNotFoundError where there is none, ValueError where it cannot be read."""
+        path = folder / WEIGHTS
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 — not a mapping
+        except SafetensorError as error:
+            raise ValueError(f"{path.name} cannot be read: {error}") from error
+        if metadata.get("format") != FORMAT:
+            raise ValueError(f"{path.name} has the format {metadata.get('format')!r}; {FORMAT!r} is allowed")
+        spec = ANY_SPEC.validate_json(metadata["spec"])
+        height, width, channels = json.loads(metadata["input_shape"])
+        preprocessor = Preprocessor.load(spec.preprocessing, (height, width, channels), weights)
+        return cls(folder, spec, weights, stack_from(spec, weights, (height, width, channels)), preprocessor)
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        record: dict[str, Any] = json.loads((self.folder / RECORD).read_text())
+        return record
+
+    @property
+    def told_of_layers(self) -> list[dict[str, Any]]:
+        """What the record tells of each layer. Older records tell of their only one alone."""
+        told: list[dict[str, Any]] = self.record.get("layers") or [told_of_layer(self.record)]
+        return told
+
+
+TOLD = ("units", "feature_shape", "map", "metrics", "step", "pruning", "invariance")
+
+
+def told_of_layer(record: dict[str, Any]) -> dict[str, Any]:
+    """What a record tells of its top layer."""
+    found = {name: record.get(name) for name in TOLD}
+    return found | {"feature_shape": found["feature_shape"] or [record["units"]]}
+
+
+def in_layer(name: str, layer: int) -> str:
+    """The name of a tensor of a layer in the file of a model."""
+    return name if name == "classifier" else f"layers.{layer}.{name}"
+
+
+def tensors_of_layer(weights: Tensors, layer: int) -> Tensors:
+    """The tensors of a layer by their names in it, and the classifier."""
+    prefix = in_layer("", layer)
+    found = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
+    return found | {name: tensor for name, tensor in weights.items() if name == "classifier"}
+
+
+def stack_from(spec: TrainSpec | StackSpec, weights: Tensors, image: Shape) -> Stack:
+    """The layers that these tensors make, for inputs of this shape. Raises KeyError where one is missing."""
+    models, between, last = [], [], spec.stages[-1]
+    for number, layer in enumerate(layers(spec)):
+        tensors = tensors_of_layer(weights, number)
+        model = layer.model
+        if isinstance(last, Supervised) and number == len(spec.stages) - 2:
+            model = model.model_copy(update={"classifier": last.classifier})
+        models.append(model_from(model, tensors, image))
+        if number > 0:
+            between.append(Between(tensors["input_mean"], tensors["input_scale"]))
+        image = as_image(models[-1].feature_shape)
+    return Stack(models, between)

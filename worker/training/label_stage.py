@@ -1,0 +1,69 @@
+"""The stage of labels alone: a classifier on the features of all layers and, where asked for, the layers with it."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pinwheel.specs import StackSpec, Supervised, TrainSpec
+from worker.data.random import generator_for
+from worker.sparse.classifier import Softmax, draw_weights
+from worker.sparse.labelled import Labelled, Labels
+from worker.training.build import need_classes
+from worker.training.bundle import Bundle
+from worker.training.checkpoint import Carried
+from worker.training.evaluate import Evaluation, evaluate_labels
+from worker.training.layer_stage import dropped, hidden
+from worker.training.prepare import Opened, adam, prepared
+from worker.training.publish import Findings, write_labelled
+from worker.training.stage import Loss, Stage
+
+
+class LabelStage(Stage):
+    """On the layers of `below`."""
+
+    model: Labelled
+
+    def __init__(self, opened: Opened, spec: TrainSpec | StackSpec, number: int, below: Bundle) -> None:
+        stage = spec.stages[number]
+        assert isinstance(stage, Supervised)
+        self.spec, self.stage, self.number, self.training = spec, stage, number, stage.training
+        self.below, self.opened = below, opened
+        stack = below.stack.to(opened.device)
+        self.features = stack.layer().num_features
+        generator = generator_for(self.training.seed, "classifier")
+        weights = draw_weights(need_classes(opened.dataset.classes), self.features, generator)
+        classifier = Softmax(weights, weight=stage.classifier.weight, max_norm=stage.classifier.max_norm)
+        learns = stage.learn == "all"
+        self.model = Labelled(classifier, stack if learns else None).to(opened.device)
+        seen = opened if learns else opened.through(stack, None)
+        self.parts = prepared(seen, self.training, stack.layer().units)
+        self.optimizer = adam(self.model.rates())
+        self.carried = Carried()
+
+    def turn(self, step: int) -> None:
+        """Nothing does."""
+
+    def energy(self, x: Tensor, labels: Tensor | None, step: int) -> Labels:
+        assert labels is not None  # there are classes
+        generator = generator_for(self.training.seed, "dropout", step, x.device)
+        seen = dropped(x, self.training.input_dropout, generator)
+        visible = hidden(self.stage.classifier, len(x), self.features, generator)
+        return self.model.energy(x if seen is None else seen, labels, visible)
+
+    def learned(self, x: Tensor, energy: Loss, step: int, factor: float) -> None:
+        self.model.project()
+
+    def evaluate(self, indices: Tensor, step: int, *, published: bool = False) -> Evaluation:
+        return evaluate_labels(self.model, self.parts.evaluated, indices)
+
+    def preview(self, out: Path, step: int, evaluation: Evaluation) -> None:
+        """The filters are those that the stages before it have shown."""
+
+    def cut_short(self, step: int) -> None:
+        """Everything learns from the first step on."""
+
+    @torch.inference_mode()
+    def write(self, folder: Path, evaluation: Evaluation, step: int) -> None:
+        findings = Findings(evaluation, step)
+        write_labelled(folder, self.model, self.spec, self.parts.dataset, self.below, findings)

@@ -1,0 +1,142 @@
+"""A stage that adds a layer: dictionary, encoder and what sparsity learns, on what the layers below answer."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pinwheel import specs
+from pinwheel.specs import StackSpec, TrainSpec
+from worker.data.random import generator_for, keep_mask, permutation
+from worker.sparse.autoencoder import Autoencoder, Energy, Phase
+from worker.sparse.stack import Between
+from worker.training.build import fresh_model, restart_encoder
+from worker.training.bundle import Bundle
+from worker.training.checkpoint import Carried
+from worker.training.evaluate import Evaluation, evaluate
+from worker.training.features import between_of
+from worker.training.findings import found
+from worker.training.prepare import Opened, adam, prepared
+from worker.training.pruning import prune, prune_step
+from worker.training.publish import Findings, Pictured, Under, write_layer, write_preview
+from worker.training.revive import Revival
+from worker.training.stage import Loss, Stage
+
+PICTURED_INPUTS = 500  # examples that a filter of a higher layer is shown by
+MOST_EXAMPLES = 256  # images that first filters with fields of their own are drawn from
+
+
+class LayerStage(Stage):
+    """`below` are the layers that are there, None under the first one."""
+
+    model: Autoencoder
+
+    def __init__(self, opened: Opened, spec: TrainSpec | StackSpec, number: int, below: Bundle | None) -> None:
+        layer = spec.stages[number]
+        assert isinstance(layer, specs.Layer)
+        self.spec, self.layer, self.number, self.training = spec, layer, number, layer.training
+        self.below, self.opened = below, opened
+        self.between: Between | None = None
+        seen = opened
+        if below is not None:
+            stack = below.stack.to(opened.device)
+            order = permutation(len(opened.train), self.training.seed, "between").to(opened.device)
+            self.between = between_of(opened.train, stack, order)
+            seen = opened.through(stack, self.between)
+        self.model = self._drawn(seen).to(opened.device)
+        self.parts = prepared(seen, self.training, self.model.units)
+        self.optimizer = adam(self.model.rates())
+        total = self.parts.schedule.total_steps
+        self.prune_at = prune_step(layer.model.sparsity, total)
+        self.revival = None
+        if self.training.revive_after is not None:
+            self.revival = Revival(self.training.revive_after, self.model, self.training.seed, total)
+        self.carried = Carried({} if self.revival is None else {"ages": self.revival.ages})
+
+    def _drawn(self, seen: Opened) -> Autoencoder:
+        connection, seed, train = self.layer.model.connection, self.training.seed, seen.train
+        wanted = MOST_EXAMPLES if isinstance(connection, specs.Local) else connection.units
+        examples, _ = train.take(permutation(len(train), seed, "examples")[:wanted].to(train.device))
+        return fresh_model(self.layer.model, examples.cpu(), seen.dataset.classes, seed, train.shape)
+
+    def _phase(self, step: int) -> Phase:
+        return self.parts.schedule.phase(step)
+
+    def turn(self, step: int) -> None:
+        """The encoder begins from a finished dictionary; branches are cut."""
+        if 0 < step == self.parts.schedule.dictionary_steps:
+            restart_encoder(self.model, self.layer.model, self.training.seed)
+        if step == self.prune_at:
+            parts, phase = self.parts, self._phase(step)
+            self.carried.notes["pruning"] = prune(
+                self.model, self.layer, parts.train, parts.evaluated, parts.whole, phase
+            )
+
+    def energy(self, x: Tensor, labels: Tensor | None, step: int) -> Energy:
+        seed, phase, noise = self.training.seed, self._phase(step), None
+        if isinstance(self.layer.model.sparsity, specs.Noise):
+            noise = generator_for(seed, "noise", step, x.device)
+        if not self.parts.schedule.supervised(step):
+            return self.model.energy(x, noise=noise, phase=phase)
+        generator = generator_for(seed, "dropout", step, x.device)
+        seen = dropped(x, self.training.input_dropout, generator)
+        visible = hidden(self.layer.model.classifier, len(x), self.model.num_features, generator)
+        return self.model.energy(x, labels, seen=seen, visible=visible, noise=noise, phase=phase)
+
+    def learned(self, x: Tensor, energy: Loss, step: int, factor: float) -> None:
+        assert isinstance(energy, Energy)
+        phase = self._phase(step)
+        if phase != "encoder":
+            self.model.learn(energy, factor)
+        self.model.project(phase)
+        if self.revival is not None and phase != "encoder":
+            self.revival.note(energy)
+            self.revival.cure(self.optimizer, x, energy, step)
+
+    def evaluate(self, indices: Tensor, step: int, *, published: bool = False) -> Evaluation:
+        phase = self._phase(step)
+        if published and phase == "dictionary":
+            phase = "encoder"
+        return evaluate(self.model, self.parts.evaluated, indices, phase)
+
+    def preview(self, out: Path, step: int, evaluation: Evaluation) -> Path:
+        return write_preview(out, step, self.model, self._pictured(), evaluation.usage)
+
+    def _pictured(self) -> Pictured:
+        shape, preprocessor = self.parts.train.shape, self.opened.preprocessor
+        under = None
+        if self.below is not None and self.between is not None:
+            examples, _ = self.opened.evaluated.take(self.parts.whole[:PICTURED_INPUTS])
+            under = Under(self.below.stack, self.between, examples)
+        return Pictured(self.layer.model, self.number, shape, preprocessor, under)
+
+    def cut_short(self, step: int) -> None:
+        if step < self.parts.schedule.dictionary_steps:
+            restart_encoder(self.model, self.layer.model, self.training.seed)
+
+    def write(self, folder: Path, evaluation: Evaluation, step: int) -> None:
+        notes = dict(self.carried.notes)
+        if "pruning" in notes:
+            notes["pruning"] = notes["pruning"] | {"energy_after": evaluation.values["loss"]}
+        together, told = found(self.model, self.parts, self._seen, notes)
+        findings = Findings(evaluation, step, together, told)
+        write_layer(folder, self.model, self.spec, self._pictured(), self.parts.dataset, self.below, findings)
+
+    def _seen(self, x: Tensor) -> Tensor:
+        """(n, inputs) of the image → (n, inputs) of this layer"""
+        if self.below is None or self.between is None:
+            return x
+        return self.between.up(self.below.stack.features(x))
+
+
+def dropped(x: Tensor, share: float, generator: torch.Generator) -> Tensor | None:
+    """`x` (batch, inputs) with a `share` of its numbers set to zero; None where nothing is."""
+    return None if share == 0 else x * keep_mask((len(x), x.shape[1]), share, generator) / (1 - share)
+
+
+def hidden(classifier: specs.Classifier, batch: int, features: int, generator: torch.Generator) -> Tensor | None:
+    """(batch, features) 0 for what a classifier does not see in this step; None where it sees all. Not scaled up: the
+    classifier divides by the norm of what it sees."""
+    if not isinstance(classifier, specs.Softmax) or classifier.dropout == 0:
+        return None
+    return keep_mask((batch, features), classifier.dropout, generator)
