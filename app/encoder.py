@@ -57,14 +57,24 @@ class Encoder:
             if future and not future.done():
                 future.set_result(message)
 
-    async def ask(self, model: str, version: int, operation: str, images: NDArray[Any], passes: int | None) -> Answer:
+    async def ask(
+        self,
+        model: str,
+        version: int,
+        operation: str,
+        images: NDArray[Any],
+        *,
+        passes: int | None = None,
+        layer: int | None = None,
+    ) -> Answer:
         """Run `operation` of a model on images (N, H, W, C); raises the errors of `pinwheel.errors`."""
         await self._check_worker()
         request_id = uuid4().hex
         future = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = future
         try:
-            await self._send(request_id, model, version, operation, images, passes)
+            asked = {"model": model, "version": version, "operation": operation, "passes": passes, "layer": layer}
+            await self._send(request_id, asked, images)
             async with asyncio.timeout(self._seconds):
                 message = await future
         except TimeoutError:
@@ -73,20 +83,9 @@ class Encoder:
             self._waiting.pop(request_id, None)
         return _read(message)
 
-    async def _send(
-        self, request_id: str, model: str, version: int, operation: str, images: NDArray[Any], passes: int | None
-    ) -> None:
+    async def _send(self, request_id: str, asked: dict[str, Any], images: NDArray[Any]) -> None:
         now = time.time()
-        asked = {
-            "id": request_id,
-            "reply": self._replies,
-            "model": model,
-            "version": version,
-            "operation": operation,
-            "passes": passes,
-            "sent": now,
-            "deadline": now + self._seconds,
-        }
+        asked |= {"id": request_id, "reply": self._replies, "sent": now, "deadline": now + self._seconds}
         body = pack({}, {"images": images})
         try:
             async with self._commands.pipeline(transaction=False) as pipeline:

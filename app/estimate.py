@@ -5,6 +5,8 @@ forward and twice for the gradients; solvers once per iteration. Half of a solve
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.geometry import Geometry, pooled_shape
@@ -13,6 +15,7 @@ from pinwheel.specs import (
     Exact,
     Feedforward,
     Inhibition,
+    Layer,
     Learned,
     Model,
     Pools,
@@ -21,7 +24,11 @@ from pinwheel.specs import (
     Recurrent,
     Shape,
     Solver,
+    StackSpec,
+    Supervised,
+    Training,
     TrainSpec,
+    as_image,
     solver_of,
 )
 
@@ -35,42 +42,91 @@ STEP_SECONDS, ENTRY_SECONDS, UNIT_SECONDS = 1e-3, 6e-9, 3e-5
 SHARE_ON_IMAGE, ITERATION_SECONDS = 0.5, 1e-3
 
 
-def estimate(spec: TrainSpec, shape: Shape, images: int, classes: int) -> dict[str, Any]:
-    """For inputs of `shape` (H, W, C) from this many training images; `classes` is 0 without labels. Raises ValueError
-    where the filters do not fit into them."""
-    found, samples = Geometry.of(spec.model, shape), spec.preprocessing.inputs_from(images)
-    classes = classes if spec.model.classifier.kind != "none" else 0
-    per_sample = LEARNED * learned_operations(spec.model, found, classes)
-    per_sample += FORWARD * solver_operations(spec.model, found)
-    operations = float(per_sample) * samples * spec.training.epochs
-    operations += FORWARD * preprocessing_operations(spec.preprocessing, found.inputs, samples)
-    return {
-        "parameters": parameters(spec.model, found, classes),
-        "total_steps": total_steps(spec, images),
-        "memory_bytes": memory_bytes(spec, found, samples, classes),
-        "operations": operations,
-        "seconds": operations / flops_per_second(spec.model) + total_steps(spec, images) * beside_seconds(spec, found),
-    }
+def estimate(
+    spec: TrainSpec | StackSpec, shape: Shape, images: int, classes: int, taken: Sequence[Shape] = ()
+) -> dict[str, Any]:
+    """For inputs of `shape` (H, W, C) from this many training images; `classes` is 0 without labels, `taken` what the
+    layers answer that are there already. Raises ValueError where filters do not fit into their inputs."""
+    samples = spec.preprocessing.inputs_from(images)
+    cost = Cost(memory_bytes=LEAST_MEMORY_BYTES)
+    cost.operations += FORWARD * preprocessing_operations(spec.preprocessing, math.prod(shape), samples)
+    kept = samples * math.prod(shape) + whitening_numbers(spec.preprocessing, math.prod(shape))
+    below = 0  # operations of one input through the layers below
+    for number, stage in enumerate(spec.stages):
+        if isinstance(stage, Supervised):
+            through = below * (LEARNED * stage.training.epochs if stage.learn == "all" else FORWARD)
+            weights = classes * math.prod(shape)
+            cost.add(stage.training, samples, through, LEARNED * weights, weights, FLOPS_PER_SECOND, STEP_SECONDS)
+            cost.reach(4 * (kept + samples * math.prod(shape) + 4 * weights))
+            continue
+        found = Geometry.of(stage.model, shape)
+        if number < len(taken):
+            shape, below = taken[number], below + encoder_operations(stage.model, found)
+            continue
+        labels = classes if stage.model.classifier.kind != "none" else 0
+        weights = parameters(stage.model, found, labels)
+        each = LEARNED * learned_operations(stage.model, found, labels)
+        each += FORWARD * solver_operations(stage.model, found)
+        through, beside = FORWARD * below, beside_seconds(stage.model, stage.training, found)
+        cost.add(stage.training, samples, through, each, weights, flops_per_second(stage.model), beside)
+        seen = kept if number == 0 else kept + samples * found.inputs
+        cost.reach(4 * (seen + layer_numbers(stage, found, samples, labels)))
+        shape, below = as_image(found.answer), below + encoder_operations(stage.model, found)
+    return asdict(cost)
+
+
+@dataclass
+class Cost:
+    """Of all stages together."""
+
+    parameters: int = 0
+    total_steps: int = 0
+    memory_bytes: int = 0
+    operations: float = 0.0
+    seconds: float = 0.0
+
+    def add(
+        self, training: Training, samples: int, once: float, each: float, weights: int, rate: float, beside: float
+    ) -> None:
+        """A stage: operations of an input `once` and `each` time it is learned from, their `rate` per second, seconds
+        `beside` them of a step."""
+        steps = total_steps(training, samples)
+        operations = samples * (once + float(each) * training.epochs)
+        self.parameters += weights
+        self.total_steps += steps
+        self.operations += operations
+        self.seconds += operations / rate + steps * beside
+
+    def reach(self, size: int) -> None:
+        """Stages come one after the other: the largest one needs the most memory."""
+        self.memory_bytes = max(self.memory_bytes, size + LEAST_MEMORY_BYTES)
 
 
 def flops_per_second(model: Model) -> float:
     return FLOPS_PER_SECOND * (1.0 if isinstance(model.connection, Dense) else SHARE_ON_IMAGE)
 
 
-def beside_seconds(spec: TrainSpec, found: Geometry) -> float:
+def beside_seconds(model: Model, training: Training, found: Geometry) -> float:
     """Of one step, besides its matrix products."""
-    solver = solver_of(spec.model.encoder)
+    solver = solver_of(model.encoder)
     if solver is None:
         return STEP_SECONDS
     once = found.units * UNIT_SECONDS if solver.method == "coordinate-descent" else 0.0
-    once += spec.training.batch_size * found.units * ENTRY_SECONDS
-    once += 0.0 if isinstance(spec.model.connection, Dense) else ITERATION_SECONDS
+    once += training.batch_size * found.units * ENTRY_SECONDS
+    once += 0.0 if isinstance(model.connection, Dense) else ITERATION_SECONDS
     return STEP_SECONDS + mean_iterations(solver) * once
 
 
-def total_steps(spec: TrainSpec, images: int) -> int:
+def total_steps(training: Training, samples: int) -> int:
+    """Updates of a stage on this many inputs."""
+    return training.epochs * math.ceil(samples / training.batch_size)
+
+
+def all_steps(spec: TrainSpec | StackSpec, images: int) -> int:
     """Updates of the whole training on this many images."""
-    return spec.training.epochs * math.ceil(spec.preprocessing.inputs_from(images) / spec.training.batch_size)
+    samples = spec.preprocessing.inputs_from(images)
+    trained = (stage for stage in spec.stages if isinstance(stage, Supervised) or stage.taken_from is None)
+    return sum(total_steps(stage.training, samples) for stage in trained)
 
 
 def parameters(model: Model, found: Geometry, classes: int) -> int:
@@ -162,12 +218,13 @@ def structure_numbers(model: Model, found: Geometry) -> int:
     return numbers
 
 
-def memory_bytes(spec: TrainSpec, found: Geometry, samples: int, classes: int) -> int:
-    """Weights with gradients and Adam's moments, the inputs, and the codes of a batch."""
-    encoder, inputs = spec.model.encoder, found.inputs
+def whitening_numbers(preprocessing: Preprocessing, inputs: int) -> int:
+    return 3 * inputs * inputs if preprocessing.whiten == "zca" else 0
+
+
+def layer_numbers(layer: Layer, found: Geometry, samples: int, classes: int) -> int:
+    """Weights with gradients and Adam's moments, and the codes of a batch."""
+    encoder = layer.model.encoder
     kept = encoder.passes + 2 if isinstance(encoder, Recurrent) else 6
-    whitening = 3 * inputs * inputs if spec.preprocessing.whiten == "zca" else 0
-    numbers = 4 * parameters(spec.model, found, classes) + samples * inputs + whitening
-    numbers += 3 * kept * min(spec.training.batch_size, samples) * found.units
-    numbers += structure_numbers(spec.model, found)
-    return 4 * numbers + LEAST_MEMORY_BYTES
+    codes = 3 * kept * min(layer.training.batch_size, samples) * found.units
+    return 4 * parameters(layer.model, found, classes) + codes + structure_numbers(layer.model, found)

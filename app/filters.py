@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from pinwheel.errors import InvalidRequest, NotFound
+from pinwheel.errors import NotFound
 from pinwheel.pictures.mosaic import (
     MAX_COLS,
     Layout,
@@ -53,6 +53,7 @@ class Filters:
     usage: NDArray[np.float32]
     map: UnitMap | None = None
     parent: NDArray[np.int64] | None = None
+    layer: int = 0
 
     @property
     def topographic(self) -> list[int] | None:
@@ -75,26 +76,29 @@ class FilterView:
 
     format: str | None
     kind: Kind
-    layer: int
+    layer: int | None
     options: MosaicOptions
 
 
 def _view(
     format: Annotated[str | None, Query(description="png, webp, svg, npy, npz or json, instead of Accept.")] = None,
     kind: Annotated[Kind, Query(description="Dictionary columns, or rows of the encoder.")] = "decoder",
-    layer: Annotated[int, Query(ge=0, description="Layer of a stack, from 0.")] = 0,
+    layer: Annotated[int | None, Query(ge=0, description="Layer of a stack, from 0; the top one without.")] = None,
     cols: Annotated[int | None, Query(description="Tiles in a row.")] = None,
     scale: Annotated[int | None, Query(description="Screen pixels a side for each pixel of a filter.")] = None,
     pad: Annotated[int, Query(description="Screen pixels between tiles.")] = 1,
     normalize: Annotated[Normalize, Query(description="One range of gray for each filter, or for all.")] = "per-filter",
     order: Annotated[Order, Query(description="Order of the tiles.")] = "index",
 ) -> FilterView:
-    if layer != 0:
-        raise InvalidRequest(f"layer is {layer}; this model has one layer, 0.")
     return FilterView(format, kind, layer, MosaicOptions(cols, scale, pad, normalize, order))
 
 
 View = Annotated[FilterView, Depends(_view)]
+
+
+def layer_of(path: Path) -> int:
+    """The layer of a stack that a file is about."""
+    return int(read_units(path)[1].get("layer", 0))
 
 
 def read_preview(path: Path, kind: Kind) -> Filters:
@@ -103,9 +107,8 @@ def read_preview(path: Path, kind: Kind) -> Filters:
     if kind not in tensors:
         raise NotFound("There is no encoder matrix here: codes are found by iterations. Ask for kind=decoder.")
     unit_map = UnitMap.from_json(metadata["map"]) if "map" in metadata else None
-    return Filters(
-        tensors[kind].astype(np.float32), tensors["usage"].astype(np.float32), unit_map, tensors.get("parent")
-    )
+    shown, usage = tensors[kind].astype(np.float32), tensors["usage"].astype(np.float32)
+    return Filters(shown, usage, unit_map, tensors.get("parent"), int(metadata.get("layer", 0)))
 
 
 def read_units(path: Path, *names: str) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
@@ -154,7 +157,7 @@ def _description(filters: Filters, view: FilterView) -> dict[str, Any]:
     return {
         "object": "filters",
         "kind": view.kind,
-        "layer": view.layer,
+        "layer": filters.layer,
         "shape": [units, height, width, channels],
         "layout": filters.plan(view.options).as_json(),
         "map": filters.map and filters.map.as_json(),

@@ -5,11 +5,27 @@ where the data set was stored with them.
 """
 
 import math
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from app.geometry import Geometry, feature_shape
+from app.geometry import Geometry, feature_shape, layers_of
 from pinwheel.errors import InvalidConfig
-from pinwheel.specs import Connection, Conv, Dense, Local, NoClassifier, Pools, Preprocessing, Shape, TrainSpec
+from pinwheel.specs import (
+    Classifier,
+    Connection,
+    Conv,
+    Dense,
+    Layer,
+    Local,
+    Model,
+    NoClassifier,
+    Pools,
+    Preprocessing,
+    Shape,
+    StackSpec,
+    Supervised,
+    TrainSpec,
+    as_image,
+)
 from pinwheel.specs.preprocessing import MOST_PATCH_BYTES, MOST_ZCA_INPUTS
 
 Record: TypeAlias = dict[str, Any]
@@ -43,10 +59,10 @@ def input_shape(preprocessing: Preprocessing, dataset: Record, pointer: str) -> 
         raise refused(pointer, "wrong_channels", str(error)) from None
 
 
-def check_data(spec: TrainSpec, dataset: Record, pointer: str) -> None:
+def check_data(spec: TrainSpec | StackSpec, dataset: Record, pointer: str) -> None:
     """Whether this spec can be trained, or measured, on these images."""
     check_sizes(spec.preprocessing, dataset, pointer)
-    if not isinstance(spec.model.classifier, NoClassifier) and dataset["labels"] is None:
+    if classifier_of(spec.stages[-1]).kind != "none" and dataset["labels"] is None:
         detail = f'{dataset["id"]} has no labels, which classifier \'softmax\' needs; give labels or {{"kind": "none"}}'
         raise refused(pointer, "no_labels", detail)
 
@@ -83,30 +99,76 @@ def check_amounts(preprocessing: Preprocessing, shape: Shape, images: int) -> No
         raise refused("#/preprocessing/patches_per_image", "too_large", detail)
 
 
-def check_model(spec: TrainSpec, shape: Shape, images: int, classes: int) -> None:
-    """Whether the filters, pools and codes of the model go with inputs of this shape, in bounded memory."""
-    model, training = spec.model, spec.training
-    found = geometry(spec, shape)
+def check_base(base: Record | None, dataset: Record, shape: Shape) -> None:
+    """Whether the model that a stack is put on sees such inputs."""
+    if base is not None and smallest_image(dataset) is not None and shape != tuple(base["input_shape"]):
+        detail = (
+            f"its images give inputs of {list(shape)}; {base['name']}@{base['version']} takes {base['input_shape']}"
+        )
+        raise refused("#/dataset", "wrong_shape", detail)
+
+
+class Places(Protocol):
+    """Says where a stage of a spec is in what a client has given."""
+
+    def of_stage(self, number: int, spec: TrainSpec | StackSpec) -> str: ...
+
+
+def check_stages(
+    spec: TrainSpec | StackSpec, shape: Shape, images: int, classes: int, base: Record | None, places: Places
+) -> None:
+    """Whether the layers go with inputs of this shape and with each other, in bounded memory."""
+    inputs, answer = spec.preprocessing.inputs_from(images), math.prod(shape)
+    for number, stage in enumerate(spec.stages):
+        pointer = places.of_stage(number, spec)
+        if isinstance(stage, Supervised):
+            check_classifier(stage.classifier, classes, answer, f"{pointer}/classifier")
+        elif stage.taken_from is not None and base is not None:
+            shape = as_image(tuple(feature_shape(base, number)))
+            answer = math.prod(shape)
+        else:
+            found = check_layer(stage, shape, inputs, pointer)
+            check_classifier(stage.model.classifier, classes, found.features, f"{pointer}/model/classifier")
+            shape, answer = as_image(found.answer), found.features
+
+
+def check_layer(layer: Layer, shape: Shape, inputs: int, pointer: str) -> Geometry:
+    """Whether the filters, pools and codes of a layer go with this many inputs of this shape, in bounded memory."""
+    model = layer.model
+    found = geometry(model, shape, pointer)
     if not isinstance(model.connection, Dense):
         if isinstance(model.sparsity, Pools):
-            _check_pools(model.sparsity, found.code)
-        batch = min(training.batch_size, spec.preprocessing.inputs_from(images))
-        _check_codes(found, batch)
-    if not isinstance(model.classifier, NoClassifier) and classes * found.features > MOST_WEIGHTS:
+            _check_pools(model.sparsity, found.code, pointer)
+        _check_codes(found, min(layer.training.batch_size, inputs), pointer)
+    elif found.weights > MOST_WEIGHTS:
         detail = (
-            f"{classes} classes and {found.features} features make {classes * found.features} weights; at most "
+            f"{found.filters} units of {found.inputs} inputs make {found.weights} weights; at most {MOST_WEIGHTS} are "
+            "learned"
+        )
+        raise refused(f"{pointer}/model/connection/units", "too_large", detail)
+    return found
+
+
+def classifier_of(stage: Layer | Supervised) -> Classifier:
+    return stage.classifier if isinstance(stage, Supervised) else stage.model.classifier
+
+
+def check_classifier(classifier: Classifier, classes: int, features: int, pointer: str) -> None:
+    if not isinstance(classifier, NoClassifier) and classes * features > MOST_WEIGHTS:
+        detail = (
+            f"{classes} classes and {features} features make {classes * features} weights; at most "
             f"{MOST_WEIGHTS} are learned: answer fewer features (output 'pooled', a larger stride)"
         )
-        raise refused("#/model/classifier", "too_large", detail)
+        raise refused(pointer, "too_large", detail)
 
 
-def geometry(spec: TrainSpec, shape: Shape) -> Geometry:
-    """How large the model is on such inputs. Raises `InvalidConfig` where its filters do not fit into them."""
+def geometry(model: Model, shape: Shape, pointer: str) -> Geometry:
+    """How large a layer is on such inputs. Raises `InvalidConfig` where its filters do not fit into them."""
     try:
-        return Geometry.of(spec.model, shape)
+        return Geometry.of(model, shape)
     except ValueError as error:
-        field = _misfit(spec.model.connection, shape)
-        raise refused(f"#/model/connection/{field}", "does_not_fit", str(error)) from None
+        field = _misfit(model.connection, shape)
+        raise refused(f"{pointer}/model/connection/{field}", "does_not_fit", str(error)) from None
 
 
 def _misfit(connection: Connection, shape: Shape) -> str:
@@ -121,34 +183,34 @@ def _misfit(connection: Connection, shape: Shape) -> str:
     return "field_stride" if left else "tile"
 
 
-def _check_pools(pools: Pools, code: Shape) -> None:
+def _check_pools(pools: Pools, code: Shape, pointer: str) -> None:
     rows, columns, _ = code
     field, size, what = ("window", pools.window, "maps") if pools.layout == "maps" else ("size", pools.size, "sheet")
     if size > min(rows, columns):
         detail = f"pools of side {size} are larger than the {what} of {rows} × {columns} units"
-        raise refused(f"#/model/sparsity/{field}", "too_large", detail)
+        raise refused(f"{pointer}/model/sparsity/{field}", "too_large", detail)
 
 
-def _check_codes(found: Geometry, batch: int) -> None:
+def _check_codes(found: Geometry, batch: int, pointer: str) -> None:
     rows, columns, units = found.code
     if found.units > MOST_CODE:
         detail = (
             f"codes of {rows} × {columns} × {units} = {found.units} numbers are too long; at most {MOST_CODE} are "
             "found: take fewer units, a larger stride or smaller patches"
         )
-        raise refused("#/model/connection", "too_large", detail)
+        raise refused(f"{pointer}/model/connection", "too_large", detail)
     if found.weights > MOST_WEIGHTS:
         detail = (
             f"{found.filters} filters of {found.field} pixels make {found.weights} weights; at most {MOST_WEIGHTS} are "
             "learned"
         )
-        raise refused("#/model/connection", "too_large", detail)
+        raise refused(f"{pointer}/model/connection", "too_large", detail)
     if batch * found.units > MOST_BATCH_CODES:
         detail = (
             f"{batch} codes of {found.units} numbers make {batch * found.units}; a batch has at most "
             f"{MOST_BATCH_CODES}: {MOST_BATCH_CODES // found.units} inputs"
         )
-        raise refused("#/training/batch_size", "too_large", detail)
+        raise refused(f"{pointer}/training/batch_size", "too_large", detail)
 
 
 def check_alike(preprocessing: Preprocessing, dataset: Record, validation: Record) -> None:
@@ -177,9 +239,16 @@ def check_encodable(model: Record, dataset: Record) -> None:
     raise refused(pointer, "wrong_shape", detail)
 
 
-def check_result(model: Record, dataset: Record, *, dense: bool) -> None:
+def check_layer_of(model: Record, layer: int | None, pointer: str) -> None:
+    count = len(layers_of(model))
+    if layer is not None and layer >= count:
+        detail = f"{model['name']}@{model['version']} has {count} layers, 0 to {count - 1}, and layer is {layer}"
+        raise refused(pointer, "too_large", detail)
+
+
+def check_result(model: Record, dataset: Record, layer: int | None, *, dense: bool) -> None:
     """Whether the features of a whole data set can be gathered."""
-    count, features = dataset["images"]["count"], math.prod(feature_shape(model))
+    count, features = dataset["images"]["count"], math.prod(feature_shape(model, layer))
     size = 4 * count * features
     if dense and size > MOST_RESULT_BYTES:
         detail = (

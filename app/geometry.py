@@ -60,9 +60,16 @@ class Geometry:
         return self.units * self.field
 
 
-def feature_shape(record: Mapping[str, Any]) -> list[int]:
-    """What encoding gives for one input of a published model. Older records know their units alone."""
-    return list(record.get("feature_shape") or [record["units"]])
+def feature_shape(record: Mapping[str, Any], layer: int | None = None) -> list[int]:
+    """What encoding gives for one input of a published model, by its top layer or by another. Older records know
+    their units alone."""
+    told = record if layer is None else layers_of(record)[layer]
+    return list(told.get("feature_shape") or [told["units"]])
+
+
+def layers_of(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What is told of each layer of a published model. Older records tell of their only one."""
+    return list(record.get("layers") or [record])
 
 
 def pooled_shape(pools: Pools, code: Shape) -> Sides:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.filters import read_units
+from app.geometry import layers_of
 from pinwheel.errors import Gone
 from pinwheel.pictures.inhibition import draw_inhibition, inhibition_numbers, most_inhibited
 from pinwheel.pictures.invariance import draw_invariance
@@ -57,7 +58,17 @@ class Kind:
 
 def available(record: Mapping[str, Any]) -> list[str]:
     """The kinds of maps that the model of this record has."""
-    return [name for name, kind in KINDS.items() if kind.exists(record)]
+    whole = of_layer(record, None)
+    return [name for name, kind in KINDS.items() if kind.exists(whole)]
+
+
+def of_layer(record: Mapping[str, Any], layer: int | None) -> dict[str, Any]:
+    """The record of a model as if that layer, the top one where None, were all of it."""
+    spec, told = record.get("spec") or {}, layers_of(record)
+    number = len(told) - 1 if layer is None else layer
+    if "stages" not in spec:
+        return dict(record)
+    return {**record, **told[number], "spec": {"model": spec["stages"][number]["model"]}}
 
 
 def read_material(path: Path, record: Mapping[str, Any], kind: str) -> Material:

@@ -7,17 +7,15 @@ from pydantic import TypeAdapter, ValidationError
 from app import estimate as costs
 from app import fitting
 from app.fitting import refused
+from app.geometry import feature_shape, layers_of
 from app.services import Services
-from pinwheel.errors import InvalidConfig, NotFound
+from app.stacking import base_of, full_spec, invalid, pointers_of
+from pinwheel.errors import NotFound
 from pinwheel.progress import progress_at
-from pinwheel.recipes import find
-from pinwheel.specs import EncodeJob, JobRequest, TrainJob, TrainSpec, merge
-from pinwheel.specs.problems import describe
+from pinwheel.specs import EncodeJob, JobRequest, TrainJob, as_image
 from pinwheel.store import datasets, models
 
 REQUEST: TypeAdapter[TrainJob | EncodeJob] = TypeAdapter(JobRequest)
-MOST_ERRORS = 100
-PARTS = ("preprocessing", "model", "training", "resources")
 
 
 def parse(body: Any) -> TrainJob | EncodeJob:
@@ -28,28 +26,23 @@ def parse(body: Any) -> TrainJob | EncodeJob:
         raise invalid(error, body, JobRequest) from None
 
 
-def invalid(error: ValidationError, data: Any, root: Any) -> InvalidConfig:
-    every = error.errors()
-    found = describe(every[:MOST_ERRORS], data, root)
-    detail = "; ".join(f"{entry['pointer']}: {entry['detail']}" for entry in found[:5])
-    if len(every) > MOST_ERRORS:
-        detail += f"; and {len(every) - MOST_ERRORS} more errors that are not listed"
-    return InvalidConfig(detail, errors=found)
-
-
 def resolve_train(request: TrainJob, services: Services) -> tuple[dict[str, Any], list[str]]:
     """Fields of the record and what the job uses."""
-    spec = full_spec(request)
+    base = base_of(request, services)
+    spec = full_spec(request, base)
     dataset = _dataset(services, request.dataset, "#/dataset")
     validation = _validation(request, services)
     fitting.check_data(spec, dataset, "#/dataset")
     images, shape = trained_on(dataset, request), fitting.input_shape(spec.preprocessing, dataset, "#/dataset")
     fitting.check_amounts(spec.preprocessing, shape, images)
-    fitting.check_model(spec, shape, images, _classes(dataset))
+    fitting.check_base(base, dataset, shape)
+    pointers = pointers_of(request, base)
+    fitting.check_stages(spec, shape, images, _classes(dataset), base, pointers)
     if validation:
         fitting.check_data(spec, validation, "#/validation/dataset")
         fitting.check_alike(spec.preprocessing, dataset, validation)
     uses = [datasets.used_by(record["id"]) for record in (dataset, validation) if record]
+    uses += [] if base is None else [models.used_by(base["name"], base["version"])]
     fields = {
         "type": "train",
         "name": request.name,
@@ -61,24 +54,9 @@ def resolve_train(request: TrainJob, services: Services) -> tuple[dict[str, Any]
         "publish_on_cancel": request.publish_on_cancel,
         "max_attempts": request.max_attempts,
         "metadata": request.metadata,
-        "progress": progress_at(0, costs.total_steps(spec, images), 0),
+        "progress": progress_at(0, costs.all_steps(spec, images), 0),
     }
     return fields, uses
-
-
-def full_spec(request: TrainJob) -> TrainSpec:
-    """The recipe's spec with what was given laid over it."""
-    default = find(request.recipe).spec.model_dump(mode="json") if request.recipe else _without_recipe()
-    merged = merge(default, {part: getattr(request, part) for part in PARTS})
-    try:
-        return TrainSpec.model_validate(merged)
-    except ValidationError as error:
-        raise invalid(error, merged, TrainSpec) from None
-
-
-def _without_recipe() -> dict[str, Any]:
-    """Everything but the model has a default."""
-    return {"preprocessing": {}, "model": {}, "training": {}, "resources": {}}
 
 
 def _dataset(services: Services, name: str, pointer: str) -> dict[str, Any]:
@@ -113,10 +91,13 @@ def trained_on(dataset: dict[str, Any], request: TrainJob) -> int:
     return left
 
 
-def estimate(spec: TrainSpec, dataset: dict[str, Any], request: TrainJob) -> dict[str, Any]:
+def estimate(request: TrainJob, dataset: dict[str, Any], services: Services) -> dict[str, Any]:
     """What a training will cost, roughly."""
+    base = base_of(request, services)
+    spec = full_spec(request, base)
     shape = fitting.input_shape(spec.preprocessing, dataset, "#/dataset")
-    return costs.estimate(spec, shape, trained_on(dataset, request), _classes(dataset))
+    taken = [] if base is None else [as_image(tuple(feature_shape(base, each))) for each in range(len(layers_of(base)))]
+    return costs.estimate(spec, shape, trained_on(dataset, request), _classes(dataset), taken)
 
 
 def _classes(dataset: dict[str, Any]) -> int:
@@ -128,12 +109,14 @@ def resolve_encode(request: EncodeJob, services: Services) -> tuple[dict[str, An
     model = services.models.find(request.model)
     dataset = _dataset(services, request.dataset, "#/dataset")
     fitting.check_encodable(model, dataset)
-    fitting.check_result(model, dataset, dense=not request.output.sparse)
+    fitting.check_layer_of(model, request.layer, "#/layer")
+    fitting.check_result(model, dataset, request.layer, dense=not request.output.sparse)
     fields = {
         "type": "encode",
         "name": request.name,
         "model": f"{model['name']}@{model['version']}",
         "dataset": dataset["id"],
+        "layer": request.layer,
         "output": request.output.model_dump(),
         "max_attempts": request.max_attempts,
         "metadata": request.metadata,

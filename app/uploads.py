@@ -16,7 +16,7 @@ from app.formats.convert import convert
 from app.formats.options import DatasetOptions
 from app.forms import read_form
 from app.services import Services
-from app.submission import invalid
+from app.stacking import invalid
 from pinwheel.builtin import BUILTIN
 from pinwheel.errors import InvalidConfig, InvalidDataset, InvalidRequest
 from pinwheel.ids import new_id

@@ -17,7 +17,7 @@ import numpy as np
 
 from pinwheel import recipes
 from pinwheel.errors import PinwheelError
-from pinwheel.specs import TrainSpec, merge
+from pinwheel.specs import ANY_SPEC, StackSpec, TrainSpec, merge
 from worker.data.reader import Dataset, open_dataset
 from worker.data.store import read_npz, write_dataset
 from worker.encoding.engine import Engine
@@ -82,12 +82,12 @@ def run_encode(given: argparse.Namespace) -> int:
     return 0
 
 
-def resolved(recipe: str, settings: list[str]) -> TrainSpec:
+def resolved(recipe: str, settings: list[str]) -> TrainSpec | StackSpec:
     """The recipe's spec with `settings`, texts like `model.connection.units=100`, laid over it."""
     spec = recipes.find(recipe).spec.model_dump(mode="json")
     for setting in settings:
         spec = merge(spec, nested(setting))
-    return TrainSpec.model_validate_json(json.dumps(spec))
+    return ANY_SPEC.validate_json(json.dumps(spec))
 
 
 def nested(setting: str) -> dict[str, Any]:

@@ -138,6 +138,7 @@ class Supervisor:
             "dataset": str(self.artifacts.dataset(job["dataset"])),
             "validation": str(self.artifacts.dataset(validation["dataset"])) if validation.get("dataset") else None,
             "split": validation.get("split"),
+            "base": self._base(job["spec"]),
             "out": str(self.folder),
             "checkpoint": str(checkpoint) if checkpoint else None,
             "token": self.claim.token,
@@ -148,6 +149,14 @@ class Supervisor:
         write_json(path, plan)
         return path
 
+    def _base(self, spec: dict[str, Any]) -> str | None:
+        """The folder of the model that a stack is put on."""
+        taken_from = [stage.get("taken_from") for stage in spec.get("stages", ())]
+        if not taken_from or taken_from[0] is None:
+            return None
+        name, version = taken_from[0].split("@")
+        return str(self.artifacts.model(name, int(version)))
+
     def _checkpoint(self, pointed: str | None) -> Path | None:
         """The checkpoint to go on from: the one the job points to, or, where its attempt wrote a newer one and dropped
         it but died before it could say so, that newer one."""
@@ -157,11 +166,13 @@ class Supervisor:
         return max((self.folder / "checkpoints").glob(f"{token}-*.safetensors"), default=None)
 
     def _sweep(self, kept: Path | None) -> None:
-        """Delete what attempts that died left: every checkpoint but the one to go on from."""
+        """Delete what attempts that died left: all but the checkpoint to go on from and the stages below it."""
         for path in (self.folder / "checkpoints").glob("*"):
             if path != kept:
                 path.unlink(missing_ok=True)
         shutil.rmtree(self.folder / "bundles", ignore_errors=True)
+        if kept is None:
+            shutil.rmtree(self.folder / "stages", ignore_errors=True)
 
     def _watch(self, trainer: Trainer) -> None:
         heard = time.monotonic()
@@ -272,7 +283,7 @@ class Supervisor:
             self.store.end(self.claim, "release", reason=self._why_stopped(), model=model)
         else:
             done = {
-                "progress": progress_at(last["step"], last["step"], self.claim.job["spec"]["training"]["epochs"]),
+                "progress": progress_at(last["step"], last["step"], last["epoch"]),
                 "metrics": last["metrics"],
             }
             self.store.end(self.claim, "succeed", done, model=self._placed(last["bundle"]))

@@ -13,11 +13,12 @@ from starlette.datastructures import UploadFile
 
 from app.documented import content, errors
 from app.encoder import Answer
+from app.fitting import check_layer_of
 from app.formats import features
 from app.formats.inputs import decode_inputs, decode_parts, fit
 from app.formats.negotiate import choose
 from app.forms import read_form
-from app.geometry import feature_shape
+from app.geometry import feature_shape, layers_of
 from app.services import Held, Services
 from pinwheel.errors import InvalidConfig, InvalidRequest, PayloadTooLarge
 from pinwheel.pictures.images import comparison
@@ -54,6 +55,7 @@ REFUSALS = errors(400, 404, 406, 413, 415, 422, 429)
 Passes = Annotated[
     int | None, Query(ge=1, le=200, description="Passes of a recurrent encoder; the model's own without.")
 ]
+Layer = Annotated[int | None, Query(ge=0, description="Layer of a stack, from 0; the top one without.")]
 Format = Annotated[str | None, Query(description="Format of the answer, instead of Accept.")]
 
 
@@ -69,9 +71,10 @@ class _Asked:
     def model(self) -> str:
         return f"{self.record['name']}@{self.record['version']}"
 
-    async def ask(self, services: Services, operation: str, passes: int | None) -> Answer:
+    async def ask(self, services: Services, operation: str, passes: int | None, layer: int | None = None) -> Answer:
         """What an encode worker makes of the images."""
-        return await services.encoder.ask(self.record["name"], self.record["version"], operation, self.images, passes)
+        name, version = self.record["name"], self.record["version"]
+        return await services.encoder.ask(name, version, operation, self.images, passes=passes, layer=layer)
 
     def headers(self, answer: Answer) -> dict[str, str]:
         timing = {"decode": self.decode_seconds, "queue": answer.queue_seconds, "compute": answer.compute_seconds}
@@ -89,7 +92,8 @@ async def _asked(model: str, request: Request, services: Held) -> _Asked:
     limit = services.settings.max_encode_images
     if len(images) > limit:
         raise PayloadTooLarge(f"{len(images)} images in one request; {limit} are allowed. More are an encode job.")
-    size = 4 * len(images) * max(math.prod(feature_shape(record)), math.prod(images.shape[1:]))
+    longest = max(math.prod(feature_shape(record, layer)) for layer in range(len(layers_of(record))))
+    size = 4 * len(images) * max(longest, math.prod(images.shape[1:]))
     if size > MOST_ANSWER_BYTES:
         detail = f"{len(images)} images give {size} bytes; {MOST_ANSWER_BYTES} fit into one answer."
         raise PayloadTooLarge(f"{detail} Send fewer, or encode them as a job.")
@@ -139,14 +143,16 @@ async def encode_images(
         str, Query(pattern="^(float32|float16)$", description="Number format of the features.")
     ] = "float32",
     passes: Passes = None,
+    layer: Layer = None,
 ) -> Response:
     """Encode images: a row of features for each. `sparse=auto` is sparse for npz and dense for the rest."""
     chosen = choose(request.headers.get("accept"), format, features.FORMATS)
     wants_sparse = chosen == "npz" if sparse == "auto" else sparse == "true"
     if wants_sparse and chosen == "npy":
         raise InvalidConfig("format npy has no sparse form; take npz or json, or sparse=false.")
-    _check_topk(topk, asked.record)
-    answer = await asked.ask(services, "encode", passes)
+    check_layer_of(asked.record, layer, "#/query/layer")
+    _check_topk(topk, asked.record, layer)
+    answer = await asked.ask(services, "encode", passes, layer)
     found, name, version = answer.arrays["features"], asked.record["name"], asked.record["version"]
     body, media_type = await run_in_threadpool(
         lambda: features.encode(
@@ -156,8 +162,8 @@ async def encode_images(
     return Response(body, media_type=media_type, headers=asked.headers(answer))
 
 
-def _check_topk(topk: int | None, record: dict[str, Any]) -> None:
-    features = math.prod(feature_shape(record))
+def _check_topk(topk: int | None, record: dict[str, Any], layer: int | None) -> None:
+    features = math.prod(feature_shape(record, layer))
     if topk is not None and topk > features:
         raise InvalidConfig(f"topk is {topk}; the model gives {features} features.")
 
@@ -174,13 +180,15 @@ async def reconstruct_images(
     asked: Asked,
     format: Format = None,
     passes: Passes = None,
+    layer: Layer = None,
 ) -> Response:
     """What the model's code keeps of each image, and the share of each image's variance that it does not explain."""
     chosen = choose(request.headers.get("accept"), format, RECONSTRUCTION_FORMATS)
     if chosen == "png" and len(asked.images) > MOST_PICTURED:
         raise PayloadTooLarge(f"A picture shows at most {MOST_PICTURED} images, not {len(asked.images)}; ask for npy.")
+    check_layer_of(asked.record, layer, "#/query/layer")
     name, version = asked.record["name"], asked.record["version"]
-    answer = await asked.ask(services, "reconstruct", passes)
+    answer = await asked.ask(services, "reconstruct", passes, layer)
     found = answer.arrays["reconstructions"]
     headers = asked.headers(answer)
     if chosen == "png":

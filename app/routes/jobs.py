@@ -67,7 +67,7 @@ def _rehearse(asked: Any, services: Services) -> dict[str, Any]:
     if isinstance(asked, TrainJob):
         dataset = services.datasets.find(fields["dataset"])
         shown |= {"recipe": asked.recipe, "spec": fields["spec"], "publish_as": fields["publish_as"]}
-        shown["estimate"] = submission.estimate(submission.full_spec(asked), dataset, asked)
+        shown["estimate"] = submission.estimate(asked, dataset, services)
     return shown
 
 

@@ -6,9 +6,10 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from app.documented import content, errors
+from app.fitting import check_layer_of
 from app.formats.negotiate import choose
-from app.maps import FORMATS, KINDS, available, description, read_material
-from app.routes.models import headers_of
+from app.maps import FORMATS, KINDS, available, description, of_layer, read_material
+from app.routes.models import headers_of, units_of
 from app.services import Held
 from pinwheel.errors import InvalidConfig, NotFound
 from pinwheel.pictures.sheet import picture
@@ -27,16 +28,19 @@ def read_map(
     request: Request,
     services: Held,
     format: Annotated[str | None, Query(description="png, svg or json, instead of Accept.")] = None,
+    layer: Annotated[int | None, Query(ge=0, description="Layer of a stack, from 0; the top one without.")] = None,
 ) -> Response:
     """One map of a model as a picture or in numbers. `maps` of the model has those that exist for it."""
     record = services.models.find(model)
     name, version = record["name"], record["version"]
+    check_layer_of(record, layer, "#/query/layer")
+    record = of_layer(record, layer)
     _check(kind, record)
     chosen = choose(request.headers.get("accept"), format, FORMATS)
-    headers = headers_of(model, record, kind, chosen)
+    headers = headers_of(model, record, kind, chosen, *([] if layer is None else [str(layer)]))
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    material = read_material(services.artifacts.model(name, version) / "units.safetensors", record, kind)
+    material = read_material(units_of(services, record, layer), record, kind)
     if chosen == "json":
         return JSONResponse(description(material, kind), headers=headers)
     texts = {"model": name, "version": str(version), "step": str(record["step"]), "map": kind}

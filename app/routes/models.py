@@ -1,6 +1,7 @@
 """Published models: read, fetch, delete."""
 
 import io
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,11 +12,14 @@ from safetensors.numpy import load_file
 from app.documented import content, errors
 from app.filters import FORMATS as FILTER_FORMATS
 from app.filters import View, answer, read_preview
+from app.fitting import check_layer_of
 from app.formats.negotiate import choose
+from app.geometry import layers_of
 from app.paging import Paged
-from app.services import Held
+from app.services import Held, Services
 from app.views import list_view, model_view
 from pinwheel.errors import Gone
+from pinwheel.files import WEIGHTS, units_file
 from pinwheel.store.models import split
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -27,6 +31,12 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 def caching(model: str) -> str:
     """An address with a version never changes its answer; one without follows the newest."""
     return IMMUTABLE if "@" in model else "no-cache"
+
+
+def units_of(services: Services, record: dict[str, Any], layer: int | None) -> Path:
+    """The file of a layer of a model, of the top one where None."""
+    number = len(layers_of(record)) - 1 if layer is None else layer
+    return services.artifacts.model(record["name"], record["version"]) / units_file(number)
 
 
 def headers_of(model: str, record: dict[str, Any], *what: str) -> dict[str, str]:
@@ -81,7 +91,7 @@ def read_weights(
     record = services.models.find(model)
     name, version = record["name"], record["version"]
     chosen = choose(request.headers.get("accept"), format, WEIGHT_FORMATS)
-    path = services.artifacts.model(name, version) / "weights.safetensors"
+    path = services.artifacts.model(name, version) / WEIGHTS
     headers = headers_of(model, record, chosen)
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
@@ -106,7 +116,8 @@ def read_filters(model: str, request: Request, services: Held, view: View) -> Re
     record = services.models.find(model)
     name, version = record["name"], record["version"]
     chosen = choose(request.headers.get("accept"), view.format, FILTER_FORMATS)
-    filters = read_preview(services.artifacts.model(name, version) / "units.safetensors", view.kind)
+    check_layer_of(record, view.layer, "#/query/layer")
+    filters = read_preview(units_of(services, record, view.layer), view.kind)
     texts = {"model": name, "version": str(version), "step": str(record["step"]), "query": str(request.url.query)}
     response = answer(request, filters, view, chosen, texts, f"{name}-{version}-{record['job']}")
     response.headers["Cache-Control"] = caching(model)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from app.documented import content, errors
 from app.filters import FORMATS as FILTER_FORMATS
-from app.filters import View, answer, read_preview
+from app.filters import View, answer, layer_of, read_preview
 from app.formats.features import FORMATS as FEATURE_FORMATS
 from app.formats.features import encode_stored
 from app.formats.negotiate import choose
@@ -59,7 +59,7 @@ def read_filters(
 ) -> Response:
     """The filters as they are now, or as they were at a step; `X-Step` says at which step they were taken."""
     services.jobs.get(job_id)
-    path, taken = _preview(services.artifacts.job(job_id) / "previews", step)
+    path, taken = _preview(services.artifacts.job(job_id) / "previews", step, view.layer)
     filters = read_preview(path, view.kind)
     chosen = choose(request.headers.get("accept"), view.format, FILTER_FORMATS)
     texts = {"job": job_id, "step": str(taken), "query": str(request.url.query)}
@@ -69,14 +69,19 @@ def read_filters(
     return response
 
 
-def _preview(folder: Path, step: int | None) -> tuple[Path, int]:
+def _preview(folder: Path, step: int | None, layer: int | None) -> tuple[Path, int]:
+    """The last file at or before `step` that shows `layer`, any layer where None."""
     taken = sorted(int(path.stem) for path in folder.glob("*.safetensors") if re.fullmatch(r"\d+", path.stem))
     fitting = [number for number in taken if step is None or number <= step]
     if not taken:
         raise NotFound("There is no picture of the filters yet; the first comes when the training starts.")
     if not fitting:
         raise NotFound(f"There is no picture at or before step {step}; the first is at step {taken[0]}.")
-    return folder / f"{fitting[-1]:09d}.safetensors", fitting[-1]
+    for number in reversed(fitting):
+        path = folder / f"{number:09d}.safetensors"
+        if layer is None or layer_of(path) == layer:
+            return path, number
+    raise NotFound(f"There is no picture of layer {layer} at or before step {fitting[-1]}.")
 
 
 @router.get(

@@ -15,7 +15,6 @@ from pinwheel import __version__
 from pinwheel.errors import NotFound, PinwheelError
 from pinwheel.queue import QUEUES
 from pinwheel.recipes import RECIPES, Recipe, find
-from pinwheel.specs import TrainSpec
 from pinwheel.states import State
 from pinwheel.store import keys, workers
 from pinwheel.store.connection import UNREACHABLE
@@ -115,7 +114,7 @@ def _recipe_view(recipe: Recipe) -> dict[str, Any]:
     return {
         "object": "recipe",
         **recipe.model_dump(mode="json"),
-        "schema": TrainSpec.model_json_schema(),
+        "schema": type(recipe.spec).model_json_schema(),
         "links": {"self": f"/v1/recipes/{recipe.name}"},
     }
 

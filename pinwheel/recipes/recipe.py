@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from pinwheel.specs import Preprocessing, TrainSpec
+from pinwheel.specs import AnySpec, Preprocessing
 
 # What recipes for photographs have in common: whitened patches.
 PHOTO_PATCHES = Preprocessing(patch_size=12, scale="standard", whiten="zca", zca_epsilon=0.3)
@@ -22,4 +22,4 @@ class Recipe(BaseModel):
     cost: str
     needs_labels: bool
     dataset: Literal["digits", "photos"]  # the built-in data that its defaults are made for
-    spec: TrainSpec
+    spec: AnySpec

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from pinwheel.specs.base import Spec
+from pinwheel.specs.train import MOST_STAGES
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 ModelName = Annotated[str, StringConstraints(pattern=MODEL_NAME)]
@@ -73,6 +74,13 @@ class TrainJob(Spec):
     preprocessing: dict[str, Any] = Field(default_factory=dict)
     model: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
+    stages: list[dict[str, Any]] = Field(
+        default_factory=list,
+        max_length=MOST_STAGES,
+        description="Of a stack, from the image up: a layer each (`model`, `training`), the last one may be of labels "
+        "alone (`classifier`, `learn`, `training`). `training` beside them is for all of them.",
+    )
+    on_top_of: Label | None = Field(None, description="A model, `name@version`, whose layers the stages stand on.")
     resources: dict[str, Any] = Field(default_factory=dict)
     publish_as: ModelName | None = None
     publish_on_cancel: bool = False
@@ -87,6 +95,7 @@ class EncodeJob(Spec):
     type: Literal["encode"]
     model: Label
     dataset: Label
+    layer: int | None = Field(None, ge=0, description="Layer of a stack, from 0; the top one without.")
     output: EncodeOutput = EncodeOutput()
     max_attempts: int = Field(3, ge=1, le=100)
     name: Label | None = None

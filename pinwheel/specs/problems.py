@@ -77,6 +77,8 @@ def _models_at(place: Place, root: Any) -> list[type[BaseModel]]:
         if tagged:
             models = tagged
             continue
+        if isinstance(part, int) or not any(str(part) in model.model_fields for model in models):
+            continue  # a place in a list, or a tag that pydantic adds
         fields = [model.model_fields[str(part)] for model in models if str(part) in model.model_fields]
         models = [found for field in fields for found in _models(field.annotation)]
     return models
@@ -85,7 +87,7 @@ def _models_at(place: Place, root: Any) -> list[type[BaseModel]]:
 def _models(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    if typing.get_origin(annotation) in (typing.Annotated, typing.Union, types.UnionType):
+    if typing.get_origin(annotation) in (typing.Annotated, typing.Union, types.UnionType, list, tuple):
         return [found for argument in typing.get_args(annotation) for found in _models(argument)]
     return []
 

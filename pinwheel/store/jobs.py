@@ -20,7 +20,18 @@ from pinwheel.store.pages import Page, page_of_index
 from pinwheel.store.scripts import Scripts
 
 # What is stored as JSON text in the fields of a job.
-JSON_FIELDS = ("spec", "validation", "output", "metadata", "progress", "metrics", "error", "uses", "result")
+JSON_FIELDS = (
+    "spec",
+    "validation",
+    "layer",
+    "output",
+    "metadata",
+    "progress",
+    "metrics",
+    "error",
+    "uses",
+    "result",
+)
 
 
 class LeaseLost(Exception):

@@ -123,7 +123,8 @@ def encode_dataset(
     assert version is not None
     with _Heart(store, settings, claim, leaving) as heart:
         engines = shared_engines()
-        engine = engines.get(name, version)
+        engine, layer = engines.get(name, version), job.get("layer")
+        columns = engine.num_features(layer)
         images = open_dataset(artifacts.dataset(job["dataset"])).images
         gathered: _Csr | _Dense = _Csr() if job["output"]["sparse"] else _Dense()
         for start in range(0, len(images), BATCH):
@@ -131,18 +132,18 @@ def encode_dataset(
                 break
             batch = images[start : start + BATCH]
             with engines.lock:
-                features = engine.encode(batch)
+                features = engine.encode(batch, layer=layer)
             gathered.add(features)
             heart.reached(start + len(batch), len(images))
         else:
-            result = _save(artifacts.job(job["id"]) / "result", claim.token, gathered, engine.features)
+            result = _save(artifacts.job(job["id"]) / "result", claim.token, gathered, columns)
     if not heart.may_go_on():
         store.end(claim, "release", reason="worker_stopped" if leaving.is_set() else None)
         return
-    result |= {"shape": [len(images), engine.features], "sparse": job["output"]["sparse"]}
+    result |= {"shape": [len(images), columns], "sparse": job["output"]["sparse"]}
     metrics = {
         "l0": result["values"] / len(images),
-        "active_fraction": result["values"] / len(images) / engine.features,
+        "active_fraction": result["values"] / len(images) / columns,
     }
     done = {"result": result, "metrics": metrics, "progress": progress_at(len(images), len(images), 1)}
     store.end(claim, "succeed", done)

@@ -33,7 +33,7 @@ LARGEST_CHUNK = 2048
 
 
 class Engine:
-    """`spec`, `input_shape` (H, W, C), `units` of a code, `features` of an answer, `classes` (None without labels)."""
+    """`spec`, `input_shape` (H, W, C), `units` of a code of the top layer, `classes` (None without labels)."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Engine:
         self.model = (model if isinstance(model, Stack) else Stack([model])).to(self.device).eval()
         self.specs = layers(spec)
         top = self.model.layer()
-        self.inputs, self.units, self.features = self.model.layer(0).connection.inputs, top.units, top.num_features
+        self.inputs, self.units = self.model.layer(0).connection.inputs, top.units
         self.classes = None if top.classifier is None else len(top.classifier.weights)
         longest = max(self.model.layer(number).units for number in range(len(self.model)))
         row_bytes = 4 * (4 * self.inputs + 4 * longest)
@@ -69,9 +69,8 @@ class Engine:
 
         `passes` 1..200 replaces the trained number of a recurrent encoder there.
         """
-        asked = self._layer(layer)
         return self._averaged(
-            images, passes, layer, asked.num_features, lambda x: self.model.features(x, layer, passes)
+            images, passes, layer, self.num_features(layer), lambda x: self.model.features(x, layer, passes)
         )
 
     @torch.inference_mode()
@@ -84,7 +83,7 @@ class Engine:
         of locally normalised images is measured on those: their local means are not its own to explain. From the code
         of `layer`, the top one where None; `sparse.stack` says how its pools are taken back.
         """
-        self._layer(layer)
+        self.num_features(layer)
         rebuilt = np.empty((*images.shape[:3], self.input_shape[2]), np.float32)
         unexplained = np.empty(len(images), np.float32)
         for rows, whole, grid in self._blocks(images, passes, layer):
@@ -106,11 +105,11 @@ class Engine:
             raise ValueError("this model has no classifier; it can encode and reconstruct")
         return self._averaged(images, passes, None, self.classes, lambda x: self.model.logits(x, passes).softmax(1))
 
-    def _layer(self, layer: int | None) -> Autoencoder:
-        """Raises ValueError where there is no such layer."""
+    def num_features(self, layer: int | None = None) -> int:
+        """Numbers that a layer answers, from 0; the top one where None. Raises ValueError where there is none such."""
         if layer is not None and not 0 <= layer < len(self.model):
             raise ValueError(f"layer is {layer}; this model has {len(self.model)}, 0 to {len(self.model) - 1}")
-        return self.model.layer(layer)
+        return self.model.layer(layer).num_features
 
     def _averaged(
         self,

@@ -102,6 +102,7 @@ def _read(commands: Client, raw: bytes) -> Request | None:
         version=asked["version"],
         operation=asked["operation"],
         passes=asked["passes"],
+        layer=asked["layer"],
         received=time.monotonic() - max(0.0, time.time() - asked["sent"]),
         images=arrays["images"],
     )

@@ -23,29 +23,31 @@ class Request:
     version: int
     operation: str
     passes: int | None
+    layer: int | None
     received: float
     images: NDArray[Any]
 
     @property
     def group(self) -> tuple[Any, ...]:
         """Requests of one group run as one batch: same model, same operation and parameters, same kind of array."""
-        return (self.model, self.version, self.operation, self.passes, str(self.images.dtype), self.images.shape[1:])
+        kind = (str(self.images.dtype), self.images.shape[1:])
+        return (self.model, self.version, self.operation, self.passes, self.layer, *kind)
 
 
-def _encode(engine: Engine, images: NDArray[Any], passes: int | None) -> Arrays:
-    return {"features": engine.encode(images, passes)}
+def _encode(engine: Engine, images: NDArray[Any], passes: int | None, layer: int | None) -> Arrays:
+    return {"features": engine.encode(images, passes, layer)}
 
 
-def _reconstruct(engine: Engine, images: NDArray[Any], passes: int | None) -> Arrays:
-    reconstructions, unexplained = engine.reconstruct(images, passes)
+def _reconstruct(engine: Engine, images: NDArray[Any], passes: int | None, layer: int | None) -> Arrays:
+    reconstructions, unexplained = engine.reconstruct(images, passes, layer)
     return {"reconstructions": reconstructions, "unexplained_variance": unexplained}
 
 
-def _classify(engine: Engine, images: NDArray[Any], passes: int | None) -> Arrays:
+def _classify(engine: Engine, images: NDArray[Any], passes: int | None, layer: int | None) -> Arrays:
     return {"probabilities": engine.classify(images, passes)}
 
 
-OPERATIONS: dict[str, Callable[[Engine, NDArray[Any], int | None], Arrays]] = {
+OPERATIONS: dict[str, Callable[[Engine, NDArray[Any], int | None, int | None], Arrays]] = {
     "encode": _encode,
     "reconstruct": _reconstruct,
     "classify": _classify,
@@ -68,7 +70,7 @@ def answer(engine: Engine, group: list[Request]) -> list[tuple[Request, dict[str
     first = group[0]
     start = time.monotonic()
     images = first.images if len(group) == 1 else np.concatenate([request.images for request in group])
-    result = OPERATIONS[first.operation](engine, images, first.passes)
+    result = OPERATIONS[first.operation](engine, images, first.passes, first.layer)
     for values in result.values():
         if not np.isfinite(values).all():
             raise ValueError("the pixels are so large that the model's numbers overflow; scale them down")

@@ -67,10 +67,16 @@ class Stack(nn.Module):
         assert isinstance(found, Autoencoder)
         return found
 
-    def _under(self, layer: int) -> Between:
+    def under(self, layer: int) -> Between:
+        """What is between the layer below that one and itself."""
         found = self.between[layer - 1]
         assert isinstance(found, Between)
         return found
+
+    def up_to(self, layer: int) -> "Stack":
+        """The layers below that one, the same modules."""
+        numbers = range(layer)
+        return Stack([self.layer(each) for each in numbers], [self.under(each) for each in numbers if each > 0])
 
     def encode(self, x: Tensor, layer: int | None = None, passes: int | None = None) -> Tensor:
         """(batch, inputs) → the code of that layer. `passes` replaces the number of passes there."""
@@ -92,14 +98,14 @@ class Stack(nn.Module):
         """(batch, inputs) → (batch, inputs): what the code of that layer keeps of them."""
         *codes, code = [code for code, _ in self._up(x, layer, passes)]
         inputs = self.layer(layer).connection.decode(code)
-        return self._down(self._under(len(codes)).down(inputs), codes) if codes else inputs
+        return self._down(self.under(len(codes)).down(inputs), codes) if codes else inputs
 
     def _up(self, x: Tensor, layer: int | None, passes: int | None) -> Iterator[tuple[Tensor, Autoencoder]]:
         """The code of every layer up to that one, with it."""
         last = len(self) - 1 if layer is None else layer
         for number in range(last + 1):
             model = self.layer(number)
-            x = x if number == 0 else self._under(number).up(x)
+            x = x if number == 0 else self.under(number).up(x)
             code = model.encode(x, passes if number == last else None)
             yield code, model
             x = x if number == last else model.features(code)
@@ -109,7 +115,7 @@ class Stack(nn.Module):
         for number in reversed(range(len(codes))):
             model = self.layer(number)
             features = model.connection.decode(unpooled(model, codes[number], features))
-            features = features if number == 0 else self._under(number).down(features)
+            features = features if number == 0 else self.under(number).down(features)
         return features
 
     @torch.no_grad()

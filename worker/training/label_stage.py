@@ -5,17 +5,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pinwheel.specs import StackSpec, Supervised, TrainSpec
+from pinwheel.specs import StackSpec, Supervised, TrainSpec, as_image, layers
 from worker.data.random import generator_for
 from worker.sparse.classifier import Softmax, draw_weights
 from worker.sparse.labelled import Labelled, Labels
+from worker.sparse.stack import Stack
 from worker.training.build import need_classes
 from worker.training.bundle import Bundle
 from worker.training.checkpoint import Carried
 from worker.training.evaluate import Evaluation, evaluate_labels
-from worker.training.layer_stage import dropped, hidden
+from worker.training.layer_stage import PICTURED_INPUTS, dropped, hidden
 from worker.training.prepare import Opened, adam, prepared
-from worker.training.publish import Findings, write_labelled
+from worker.training.publish import Findings, Pictured, Under, filters, write_labelled
 from worker.training.stage import Loss, Stage
 
 
@@ -65,5 +66,22 @@ class LabelStage(Stage):
 
     @torch.inference_mode()
     def write(self, folder: Path, evaluation: Evaluation, step: int) -> None:
+        changed = [] if self.model.stack is None else self._changed(self.model.stack)
         findings = Findings(evaluation, step)
-        write_labelled(folder, self.model, self.spec, self.parts.dataset, self.below, findings)
+        write_labelled(folder, self.model, self.spec, self.parts.dataset, self.below, changed, findings)
+
+    def _changed(self, stack: Stack) -> list[dict[str, Tensor]]:
+        """Of each layer what its units look for now, and how often they are used."""
+        examples, _ = self.opened.evaluated.take(self.parts.whole[:PICTURED_INPUTS])
+        found, shape = [], self.opened.train.shape
+        for number, layer in enumerate(layers(self.spec)):
+            model, under = stack.layer(number), None
+            if number > 0:
+                under = Under(stack.up_to(number), stack.under(number), examples)
+            pictured = Pictured(layer.model, number, shape, self.opened.preprocessor, under)
+            pictures = filters(model, pictured)
+            used = model.sparsity.active(stack.encode(examples, number)).double().mean(0)
+            usage = (model.connection.gathered(used) / model.connection.uses).float()
+            found.append({name: pictures[name] for name in ("encoder",) if name in pictures} | {"usage": usage})
+            shape = as_image(model.feature_shape)
+        return found

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pinwheel.specs import Layer, Supervised
+from pinwheel.specs import Layer, StackSpec, Supervised, TrainSpec
 from worker.training.bundle import Bundle
 from worker.training.checkpoint import Place, checkpoint_path, drop_older, load_checkpoint, save_checkpoint, stage_of
 from worker.training.evaluate import Evaluation
@@ -82,14 +82,21 @@ class Loop:
         """The stage of this number from its start, on the layers `below`."""
         if isinstance(self.stages[number], Supervised):
             assert below is not None  # the spec's own check
-            self.stage: Stage = LabelStage(self.opened, self.plan.spec, number, below)
+            self.stage: Stage = LabelStage(self.opened, self._spec(number), number, below)
         else:
-            self.stage = LayerStage(self.opened, self.plan.spec, number, below)
+            self.stage = LayerStage(self.opened, self._spec(number), number, below)
         self.below = below
         self.parts: Prepared = self.stage.parts
         self.step, self.before, self.total = 0, sum(self.steps[:number]), self.steps[number]
         self.interval = metrics_interval(self.total, self.parts.sampler.batch_size)
         self.previews = preview_steps(self.total, self.stage.training.previews)
+
+    def _spec(self, number: int) -> TrainSpec | StackSpec:
+        """Of the model that there is after this stage."""
+        spec = self.plan.spec
+        if isinstance(spec, TrainSpec):
+            return spec
+        return spec.model_copy(update={"stages": spec.stages[: number + 1]})
 
     @property
     def at(self) -> int:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from pinwheel import __version__
@@ -219,7 +220,12 @@ def write_layer(
             copy_units(below, beside)
         classes = None if model.classifier is None else len(model.classifier.weights)
         write_weights(beside, weights | preprocessor.tensors(), spec, preprocessor, classes)
-        metadata = {"format": FORMAT, "step": str(findings.step), **map_entry(pictured)}
+        metadata = {
+            "format": FORMAT,
+            "step": str(findings.step),
+            "layer": str(number),
+            **map_entry(pictured),
+        }
         write_tensors(beside / units_file(number), units, metadata)
         entries = [*([] if below is None else below.told_of_layers), entry]
         write_json(beside / RECORD, record(spec, preprocessor, dataset, classes, entries, findings))
@@ -231,9 +237,11 @@ def write_labelled(
     spec: TrainSpec | StackSpec,
     dataset: Dataset,
     below: Bundle,
+    changed: list[dict[str, Tensor]],
     findings: Findings,
 ) -> None:
-    """Write the bundle of the layers of `below` with a classifier on them, whole or not at all."""
+    """Write the bundle of the layers of `below` with a classifier on them, whole or not at all. `changed` is what is
+    told of the units of each layer where it has learned on, empty where none has."""
     weights = without_classifier(below.weights) | {"classifier": model.classifier.weights.detach()}
     if model.stack is not None:
         for number in range(len(model.stack)):
@@ -241,6 +249,8 @@ def write_labelled(
             weights |= {in_layer(name, number): tensor for name, tensor in found.items()}
     with whole_folder(folder) as beside:
         copy_units(below, beside)
+        for number, tensors in enumerate(changed):
+            update_tensors(beside / units_file(number), tensors)
         write_weights(beside, weights, spec, below.preprocessor, len(model.classifier.weights))
         told = record(spec, below.preprocessor, dataset, len(model.classifier.weights), below.told_of_layers, findings)
         write_json(beside / RECORD, told)
@@ -253,6 +263,14 @@ def without_classifier(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 def copy_units(below: Bundle, folder: Path) -> None:
     for number in range(len(below.stack)):
         shutil.copy(below.folder / units_file(number), folder / units_file(number))
+
+
+def update_tensors(path: Path, changed: dict[str, Tensor]) -> None:
+    """Replace some tensors of a file."""
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 — not a mapping
+    write_tensors(path, tensors | changed, metadata)
 
 
 def write_weights(

@@ -1,0 +1,138 @@
+"""From what a client asked to the full spec of a training: a recipe, what was given over it, a model below."""
+
+from typing import Any, TypeAlias
+
+from pydantic import TypeAdapter, ValidationError
+
+from app.fitting import refused
+from app.services import Services
+from pinwheel.errors import InvalidConfig, NotFound
+from pinwheel.recipes import find
+from pinwheel.specs import ANY_SPEC, NoClassifier, StackSpec, TrainJob, TrainSpec, layers, merge
+from pinwheel.specs.problems import describe
+
+Fields: TypeAlias = dict[str, Any]
+
+MOST_ERRORS = 100
+PARTS = ("preprocessing", "model", "training", "resources")
+
+
+def invalid(error: ValidationError, data: Any, root: Any, pointers: "Pointers | None" = None) -> InvalidConfig:
+    every = error.errors()
+    found = describe(every[:MOST_ERRORS], data, root)
+    if pointers is not None:
+        found = [entry | {"pointer": pointers.given(entry["pointer"])} for entry in found]
+    detail = "; ".join(f"{entry['pointer']}: {entry['detail']}" for entry in found[:5])
+    if len(every) > MOST_ERRORS:
+        detail += f"; and {len(every) - MOST_ERRORS} more errors that are not listed"
+    return InvalidConfig(detail, errors=found)
+
+
+class Pointers:
+    """Where a place of the full spec is in what was given: below stages that were taken, or without `stages`."""
+
+    def __init__(self, taken: int = 0, *, alone: bool = False) -> None:
+        self.taken, self.alone = taken, alone
+
+    def given(self, pointer: str) -> str:
+        parts = pointer.split("/")
+        if parts[:2] != ["#", "stages"] or len(parts) < 3 or not parts[2].isdigit():
+            return pointer
+        number = int(parts[2]) - self.taken
+        if number < 0:
+            return "#/on_top_of"
+        return "/".join(["#", *parts[3:]] if self.alone else ["#", "stages", str(number), *parts[3:]])
+
+    def of_stage(self, number: int, spec: TrainSpec | StackSpec) -> str:
+        """The pointer to a stage of the full spec."""
+        return "#" if isinstance(spec, TrainSpec) else self.given(f"#/stages/{number}")
+
+
+def base_of(request: TrainJob, services: Services) -> Fields | None:
+    """The record of the model that the stages are put on."""
+    if request.on_top_of is None:
+        return None
+    try:
+        return services.models.find(request.on_top_of)
+    except NotFound as error:
+        pointer = {"pointer": "#/on_top_of", "code": "not_found", "detail": error.detail}
+        raise NotFound(error.detail, errors=[pointer]) from None
+
+
+def pointers_of(request: TrainJob, base: Fields | None) -> Pointers:
+    taken = 0 if base is None else len(layers(spec_of(base)))
+    recipe = {} if request.recipe is None else find(request.recipe).spec.model_dump(mode="json")
+    return Pointers(taken, alone=not request.stages and "stages" not in recipe)
+
+
+def spec_of(record: Fields) -> TrainSpec | StackSpec:
+    """The spec that a published model was trained by."""
+    adapter: TypeAdapter[TrainSpec | StackSpec] = ANY_SPEC
+    return adapter.validate_json(TypeAdapter(Fields).dump_json(record["spec"]))
+
+
+def full_spec(request: TrainJob, base: Fields | None = None) -> TrainSpec | StackSpec:
+    """The recipe's spec with what was given laid over it; the layers of `base` below its stages."""
+    recipe = _without_recipe() if request.recipe is None else find(request.recipe).spec.model_dump(mode="json")
+    stacked = request.stages or base is not None or "stages" in recipe
+    merged = (
+        _stack(request, recipe, base) if stacked else merge(recipe, {part: getattr(request, part) for part in PARTS})
+    )
+    try:
+        return (StackSpec if stacked else TrainSpec).model_validate(merged)
+    except ValidationError as error:
+        root = StackSpec if stacked else TrainSpec
+        raise invalid(error, merged, root, pointers_of(request, base) if stacked else None) from None
+
+
+def _without_recipe() -> Fields:
+    """Everything but the model has a default."""
+    return {"preprocessing": {}, "model": {}, "training": {}, "resources": {}}
+
+
+def _stack(request: TrainJob, recipe: Fields, base: Fields | None) -> Fields:
+    default = recipe.get("stages", [{"model": recipe.get("model"), "training": recipe.get("training")}])
+    default = [stage for stage in default if stage.get("model") != {}]
+    preprocessing = merge(recipe["preprocessing"], request.preprocessing)
+    taken: list[Fields] = []
+    if base is not None:
+        if request.preprocessing:
+            detail = f"it comes with {request.on_top_of}, whose layers see images in one way only; leave it out"
+            raise refused("#/preprocessing", "not_allowed", detail)
+        spec = spec_of(base)
+        preprocessing = spec.preprocessing.model_dump(mode="json")
+        taken = _taken(spec, f"{base['name']}@{base['version']}")
+    stages = _merged(request, default)
+    return {
+        "preprocessing": preprocessing,
+        "stages": [*taken, *stages],
+        "resources": merge(recipe["resources"], request.resources),
+    }
+
+
+def _taken(spec: TrainSpec | StackSpec, model: str) -> list[Fields]:
+    """The layers of a published model; what classified on them is not part of them."""
+    without = {"classifier": NoClassifier()}
+    found = (
+        layer.model_copy(update={"model": layer.model.model_copy(update=without), "taken_from": model})
+        for layer in layers(spec)
+    )
+    return [layer.model_dump(mode="json") for layer in found]
+
+
+def _merged(request: TrainJob, default: list[Fields]) -> list[Fields]:
+    """The stages that were given, each over the recipe's of its place; `training` beside them is for all of them."""
+    given: list[Fields] = list(request.stages)
+    if request.model:
+        if given or len(default) > 1:
+            raise refused("#/model", "not_allowed", "a stack has a model in each of its stages: stages/0/model")
+        given = [{"model": request.model}]
+    stages = []
+    for number in range(max(len(given), len(default))):
+        stage = default[number] if number < len(default) else {"training": {}}
+        laid = given[number] if number < len(given) else {}
+        if laid.get("taken_from") is not None:
+            detail = f"it is {laid['taken_from']!r} and is set by on_top_of, which takes the layers of a model"
+            raise refused(f"#/stages/{number}/taken_from", "not_allowed", detail)
+        stages.append(merge(merge(stage, {"training": request.training}), laid))
+    return stages
