@@ -5,9 +5,10 @@ where the data set was stored with them.
 """
 
 import math
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from app.geometry import Geometry, feature_shape, layers_of
+from app.pointers import Pointers
 from pinwheel.errors import InvalidConfig
 from pinwheel.specs import (
     Classifier,
@@ -108,19 +109,18 @@ def check_base(base: Record | None, dataset: Record, shape: Shape) -> None:
         raise refused("#/dataset", "wrong_shape", detail)
 
 
-class Places(Protocol):
-    """Says where a stage of a spec is in what a client has given."""
-
-    def of_stage(self, number: int, spec: TrainSpec | StackSpec) -> str: ...
-
-
 def check_stages(
-    spec: TrainSpec | StackSpec, shape: Shape, images: int, classes: int, base: Record | None, places: Places
+    spec: TrainSpec | StackSpec,
+    shape: Shape,
+    images: int,
+    classes: int,
+    base: Record | None = None,
+    pointers: Pointers = Pointers(),  # noqa: B008 — it never changes
 ) -> None:
     """Whether the layers go with inputs of this shape and with each other, in bounded memory."""
     inputs, answer = spec.preprocessing.inputs_from(images), math.prod(shape)
     for number, stage in enumerate(spec.stages):
-        pointer = places.of_stage(number, spec)
+        pointer = pointers.of_stage(number, spec)
         if isinstance(stage, Supervised):
             check_classifier(stage.classifier, classes, answer, f"{pointer}/classifier")
         elif stage.taken_from is not None and base is not None:

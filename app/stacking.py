@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 from pydantic import TypeAdapter, ValidationError
 
 from app.fitting import refused
+from app.pointers import Pointers
 from app.services import Services
 from pinwheel.errors import InvalidConfig, NotFound
 from pinwheel.recipes import find
@@ -17,7 +18,7 @@ MOST_ERRORS = 100
 PARTS = ("preprocessing", "model", "training", "resources")
 
 
-def invalid(error: ValidationError, data: Any, root: Any, pointers: "Pointers | None" = None) -> InvalidConfig:
+def invalid(error: ValidationError, data: Any, root: Any, pointers: Pointers | None = None) -> InvalidConfig:
     every = error.errors()
     found = describe(every[:MOST_ERRORS], data, root)
     if pointers is not None:
@@ -26,26 +27,6 @@ def invalid(error: ValidationError, data: Any, root: Any, pointers: "Pointers | 
     if len(every) > MOST_ERRORS:
         detail += f"; and {len(every) - MOST_ERRORS} more errors that are not listed"
     return InvalidConfig(detail, errors=found)
-
-
-class Pointers:
-    """Where a place of the full spec is in what was given: below stages that were taken, or without `stages`."""
-
-    def __init__(self, taken: int = 0, *, alone: bool = False) -> None:
-        self.taken, self.alone = taken, alone
-
-    def given(self, pointer: str) -> str:
-        parts = pointer.split("/")
-        if parts[:2] != ["#", "stages"] or len(parts) < 3 or not parts[2].isdigit():
-            return pointer
-        number = int(parts[2]) - self.taken
-        if number < 0:
-            return "#/on_top_of"
-        return "/".join(["#", *parts[3:]] if self.alone else ["#", "stages", str(number), *parts[3:]])
-
-    def of_stage(self, number: int, spec: TrainSpec | StackSpec) -> str:
-        """The pointer to a stage of the full spec."""
-        return "#" if isinstance(spec, TrainSpec) else self.given(f"#/stages/{number}")
 
 
 def base_of(request: TrainJob, services: Services) -> Fields | None:

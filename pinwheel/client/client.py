@@ -116,8 +116,8 @@ class Client:
     ) -> Job:
         """Start a training. `validation`: a data set, or a share such as 0.1.
 
-        `fields`: preprocessing, model, training, resources (each laid over the recipe's), publish_as,
-        publish_on_cancel, max_attempts, name, metadata.
+        `fields`: preprocessing, model, training, stages, resources (each laid over the recipe's), on_top_of,
+        publish_as, publish_on_cancel, max_attempts, name, metadata.
         """
         body: Record = {"type": "train", "dataset": _name(dataset), **fields}
         if recipe is not None:

@@ -55,7 +55,7 @@ class Model:
         """Features (N, features): an array, or with `sparse` a scipy CSR matrix.
 
         One row for each image; `features.reshape(-1, *model.feature_shape)` is an array with a place for each of them.
-        `options`: topk, threshold, dtype, passes.
+        `options`: topk, threshold, dtype, passes, layer (of a stack, from 0).
         """
         if sparse:
             return read_features(self.encode_npz(images, sparse=True, **options))
@@ -65,9 +65,9 @@ class Model:
         """The same as the bytes of an .npz file; a sparse one is what `scipy.sparse.load_npz` reads."""
         return self._post("encode", images, format="npz", sparse="true" if sparse else "false", **options)
 
-    def reconstruct(self, images: Images, passes: int | None = None) -> NDArray[np.float32]:
-        """What the code keeps of each image, (N, H, W, C)."""
-        return read_npy(self._post("reconstruct", images, format="npy", passes=passes))
+    def reconstruct(self, images: Images, passes: int | None = None, layer: int | None = None) -> NDArray[np.float32]:
+        """What the code keeps of each image, (N, H, W, C): that of the top layer, or of another, from 0."""
+        return read_npy(self._post("reconstruct", images, format="npy", passes=passes, layer=layer))
 
     def classify(self, images: Images, passes: int | None = None) -> Classification:
         """Needs a model that was trained with labels."""
@@ -79,13 +79,14 @@ class Model:
     def filters(self, format: str = "png", **view: Any) -> Any:
         """All filters: bytes of a picture, an array (units, H, W, C) for npy, a dict for json.
 
-        `view`: cols, scale, pad, normalize, order, kind.
+        `view`: cols, scale, pad, normalize, order, kind, layer.
         """
         return fetch_filters(self._connection, self._path, format, view)
 
-    def map(self, kind: str, format: str = "png") -> Any:
+    def map(self, kind: str, format: str = "png", layer: int | None = None) -> Any:
         """A map of the model's units (`topography`, `tree`, …): bytes of a png or svg, a dict for json."""
-        answer = self._connection.send("GET", f"{self._path}/maps/{kind}", params={"format": format})
+        params = _given(format=format, layer=layer)
+        answer = self._connection.send("GET", f"{self._path}/maps/{kind}", params=params)
         return answer.json() if format == "json" else answer.content
 
     def weights(self, path: str | Path, format: str = "safetensors") -> Path:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from app.estimate import estimate, parameters, solver_operations, total_steps
+from app.estimate import all_steps, estimate, parameters, solver_operations
 from app.geometry import Geometry
 from pinwheel.recipes import find
 from pinwheel.specs import TrainSpec, merge
@@ -76,7 +76,7 @@ def test_what_computes_more_costs_more() -> None:
 
 def test_steps_count_patches_and_not_images() -> None:
     def steps(**preprocessing: Any) -> int:
-        return total_steps(spec(preprocessing=preprocessing, training={"epochs": 3, "batch_size": 64}), 10)
+        return all_steps(spec(preprocessing=preprocessing, training={"epochs": 3, "batch_size": 64}), 10)
 
     assert steps() == 3
     assert steps(patch_size=6) == 3 * -(-ALL_PATCHES // 64)

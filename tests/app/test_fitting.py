@@ -196,7 +196,7 @@ MISFITS: dict[str, tuple[TrainSpec, tuple[int, int, int], str, list[str]]] = {
 def test_filters_that_do_not_go_with_the_data_are_refused_with_both_numbers(name: str) -> None:
     spec, shape, place, words = MISFITS[name]
     with pytest.raises(InvalidConfig) as error:
-        fitting.check_model(spec, shape, 100_000, 400)
+        fitting.check_stages(spec, shape, 100_000, 400)
     pointer = place if place.startswith("#") else f"#/model/{place}"
     assert [entry["pointer"] for entry in error.value.errors] == [pointer]
     for word in words:
@@ -222,7 +222,7 @@ def test_filters_that_do_not_go_with_the_data_are_refused_with_both_numbers(name
 )
 def test_filters_that_just_fit_are_taken(spec: TrainSpec, shape: tuple[int, int, int]) -> None:
     """The last but two draws no batch of 5000 from 1000 images."""
-    fitting.check_model(spec, shape, 1000, 400)
+    fitting.check_stages(spec, shape, 1000, 400)
 
 
 def test_whitening_that_mixes_positions_is_refused_with_filters_at_positions() -> None:
@@ -236,11 +236,11 @@ def test_whitening_that_mixes_positions_is_refused_with_filters_at_positions() -
 
 def test_a_data_set_gives_no_more_features_than_can_be_kept() -> None:
     record = {"name": "m", "version": 2, "units": 8, "feature_shape": [20, 20, 64]}
-    fitting.check_result(record, digits(24, 24, 1), dense=True)  # 500 images
+    fitting.check_result(record, digits(24, 24, 1), None, dense=True)  # 500 images
     many = digits(24, 24, 1) | {"images": {"count": 200_000, "shape": [24, 24, 1], "variable_size": False}}
-    fitting.check_result(record, many, dense=False)
+    fitting.check_result(record, many, None, dense=False)
     with pytest.raises(InvalidConfig, match=r"200000 × 25600 features take 20480000000 bytes.*4294967296") as error:
-        fitting.check_result(record, many, dense=True)
+        fitting.check_result(record, many, None, dense=True)
     assert error.value.errors[0]["pointer"] == "#/output/sparse"
-    fitting.check_result(record | {"feature_shape": [400]}, many, dense=True)
-    fitting.check_result({"name": "old", "version": 1, "units": 400}, many, dense=True)
+    fitting.check_result(record | {"feature_shape": [400]}, many, None, dense=True)
+    fitting.check_result({"name": "old", "version": 1, "units": 400}, many, None, dense=True)
