@@ -21,6 +21,7 @@ from PIL import Image
 
 from pinwheel.client import Client, Job
 from pinwheel.recipes import RECIPES, Recipe
+from pinwheel.specs import ANY_SPEC, layers
 from pinwheel.up import Service
 
 MOST_BYTES = 300_000  # of a picture on a page
@@ -33,6 +34,7 @@ MAPS: dict[str, list[str]] = {
     "group": ["invariance"],
     "topographic": ["topography", "invariance"],
     "conv-group": [],
+    "stacked": [],
     "local": ["orientation"],
     "inhibition": ["tree", "inhibition"],
     "inhibition-ring": ["topography", "inhibition"],
@@ -87,8 +89,10 @@ def maps(http: httpx2.Client, model: str, kinds: list[str], format: str) -> dict
 def save(client: Client, http: httpx2.Client, job: Job, recipe: Recipe, folder: Path) -> None:
     """The filters, most used first where nothing orders the units, and the maps."""
     model = client.model(str(job.model))
-    order = "usage" if model.record["spec"]["model"]["sparsity"]["kind"] in ("l1", "noise") else "index"
+    spec = ANY_SPEC.validate_json(json.dumps(model.record["spec"]))
+    order = "usage" if layers(spec)[-1].model.sparsity.kind in ("l1", "noise") else "index"
     pictures = {"filters": model.filters("png", order=order)}
+    pictures |= {f"layer-{layer}": model.filters("png", layer=layer) for layer in range(len(layers(spec)) - 1)}
     pictures |= {
         kind: answer.content for kind, answer in maps(http, model.id, MAPS.get(recipe.name, []), "png").items()
     }

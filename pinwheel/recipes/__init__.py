@@ -11,6 +11,7 @@ from pinwheel.recipes.noise import NOISE
 from pinwheel.recipes.psd import PSD
 from pinwheel.recipes.recipe import Recipe
 from pinwheel.recipes.sparse_coding import SPARSE_CODING
+from pinwheel.recipes.stacked import STACKED
 from pinwheel.recipes.topographic import TOPOGRAPHIC
 from pinwheel.recipes.tree import TREE
 
@@ -22,6 +23,7 @@ LIST = (
     GROUP,
     TOPOGRAPHIC,
     CONV_GROUP,
+    STACKED,
     LOCAL,
     INHIBITION,
     INHIBITION_RING,

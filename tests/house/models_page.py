@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from pinwheel.recipes import RECIPES, Recipe
-from pinwheel.specs import Model
+from pinwheel.specs import Model, layers
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "models.md"
@@ -62,14 +62,26 @@ def within(value: Any) -> str:
 
 def rows(recipe: Recipe) -> dict[str, str]:
     """What the recipe states about each part; what is left out has the default of its field."""
-    spec = recipe.spec
-    parts = {name: getattr(spec.model, name) for name in type(spec.model).model_fields}
-    parts |= {"preprocessing": spec.preprocessing, "training": spec.training}
-    if spec.model.classifier.kind == "none":
-        del parts["classifier"]
-    if spec.model.output == "code":
-        del parts["output"]
-    return {name: stated(part) for name, part in parts.items()}
+    found: dict[str, str] = {}
+    for number, layer in enumerate(layers(recipe.spec)):
+        parts = {name: getattr(layer.model, name) for name in type(layer.model).model_fields}
+        if number == 0:
+            parts["preprocessing"] = recipe.spec.preprocessing
+        parts["training"] = layer.training
+        if layer.model.classifier.kind == "none":
+            del parts["classifier"]
+        if layer.model.output == "code":
+            del parts["output"]
+        # of a further layer what differs from the one below
+        told = {name: stated(part) for name, part in parts.items()}
+        place = "" if len(recipe.spec.stages) == 1 else f"stage {number}, "
+        below = {name: found.get(f"stage {number - 1}, {name}") for name in told}
+        found |= {
+            name if name == "preprocessing" else place + name: text
+            for name, text in told.items()
+            if text != below[name]
+        }
+    return found
 
 
 def spec_table(name: str) -> str:

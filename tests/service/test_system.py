@@ -14,7 +14,7 @@ import pytest
 from asking import npy
 
 from pinwheel.recipes import RECIPES, find
-from pinwheel.specs import TrainSpec
+from pinwheel.specs import ANY_SPEC
 from pinwheel.up import Service
 
 
@@ -53,7 +53,7 @@ def test_recipes_carry_their_spec_and_its_schema(http: httpx2.Client, name: str)
     recipe = http.get(f"/v1/recipes/{name}").json()
     assert recipe["name"] == name
     assert recipe["paper"]
-    assert TrainSpec.model_validate_json(json.dumps(recipe["spec"])) == find(name).spec
+    assert ANY_SPEC.validate_json(json.dumps(recipe["spec"])) == find(name).spec
     assert recipe["schema"]["properties"].keys() == recipe["spec"].keys()
     assert name in [item["name"] for item in http.get("/v1/recipes").json()["data"]]
 

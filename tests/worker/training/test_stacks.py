@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from stack_cases import DENSE, FIRST, LABELS, PROBE, SECOND, stack
 from training_cases import MakePlan, stripes
 
+from pinwheel.recipes import find
 from pinwheel.specs import StackSpec
 from worker.encoding.engine import Engine
 from worker.training.bundle import Bundle
@@ -197,6 +198,19 @@ def test_a_checkpoint_of_another_stage_lacks_its_layers(make_plan: MakePlan, tmp
     elsewhere.write_bytes((plan.out / stopped["file"]).read_bytes())
     with pytest.raises(FileNotFoundError, match="stages"):
         run(plan.model_copy(update={"checkpoint": elsewhere}))
+
+
+def test_the_recipe_trains_small(make_plan: MakePlan) -> None:
+    given = json.loads(find("stacked").spec.model_dump_json())
+    for stage, kernel in zip(given["stages"], (3, 2), strict=True):
+        stage["model"]["connection"] |= {"units": 6, "kernel_size": kernel}
+        stage["model"]["sparsity"] |= {"window": 2, "window_stride": 2, "weight": 0.05}
+        stage["model"]["encoder"]["solver"]["max_iterations"] = 3
+    plan = plan_of(make_plan, stack(*given["stages"], **given["preprocessing"]))
+    last, _ = run(plan)
+    told = Bundle.load(plan.out / last["bundle"]).record
+    assert [layer["metrics"]["unexplained_variance"] < 1 for layer in told["layers"]] == [True, True]
+    assert all("code_gap" in layer["metrics"] for layer in told["layers"])
 
 
 def test_features_of_a_layer_are_as_many_as_it_says(make_plan: MakePlan) -> None:
