@@ -82,17 +82,19 @@ class _Search:
         self.written_before = self.written
         self.pace = 1.0
         self._note()
-        while True:
+        while self.iterations < most:
             best = self._compare()
-            if self.iterations >= most or bool(self.gap <= self.tolerance * self._energy() + self._tiny):
+            if self._finished():
                 return
             self._take_in(best)
             for _ in range(min(ITERATIONS_PER_ROUND, most - self.iterations)):
                 self._advance()
+        if self.tolerance > 0:
+            self._compare()
 
-    @property
-    def _tiny(self) -> float:
-        return float(torch.finfo(self.x.dtype).tiny) if self.tolerance > 0 else -math.inf
+    def _finished(self) -> bool:
+        smallest = torch.finfo(self.x.dtype).tiny
+        return self.tolerance > 0 and bool(self.gap <= self.tolerance * self._energy() + smallest)
 
     def _half_squares(self, x: Tensor) -> Tensor:
         return self.map.half_squares(x[None])[0]
@@ -161,8 +163,5 @@ class _Search:
 
     def _along(self, image: Tensor, direction: Tensor) -> float:
         """‖D v‖² / ‖v‖²"""
-        return float(2 * self._half_squares(image) / direction.square().sum().clamp_min(self._smallest)) or 1.0
-
-    @property
-    def _smallest(self) -> float:
-        return float(torch.finfo(self.x.dtype).tiny)
+        length = float(direction.square().sum())
+        return 2 * float(self._half_squares(image)) / length if length > 0 else 1.0
