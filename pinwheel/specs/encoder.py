@@ -12,8 +12,12 @@ Sign = Literal["nonnegative", "signed"]
 class Solver(Spec):
     """Iterations towards the code of least energy, stopped on a measured gap."""
 
-    method: Literal["fista", "coordinate-descent"] = Field(
-        "fista", description="Accelerated proximal gradient, or one unit after the other."
+    method: Literal["fista", "coordinate-descent", "active-set"] = Field(
+        "fista",
+        description=(
+            "Accelerated proximal gradient; one unit after the other; or accelerated among the units that are needed "
+            "alone, for codes of images with few active units."
+        ),
     )
     max_iterations: int = Field(100, ge=1, le=100_000, description="Upper bound of iterations (sweeps over the units).")
     tolerance: float = Field(

@@ -125,6 +125,10 @@ def _check_encoder(encoder: Encoder, sparsity: Sparsity) -> None:
     solver = solver_of(encoder)
     if solver and solver.method == "coordinate-descent" and not isinstance(sparsity, L1 | Inhibition):
         raise ValueError(f"solver 'coordinate-descent' works with 'l1' and 'inhibition', not {sparsity.kind!r}")
+    if solver and solver.method == "active-set" and not isinstance(sparsity, L1):
+        raise ValueError(f"solver 'active-set' works with 'l1', not {sparsity.kind!r}")
+    if solver and solver.method == "active-set" and isinstance(encoder, PredictRefine):
+        raise ValueError("solver 'active-set' finds codes that nothing pulls at; 'predict-refine' needs 'fista'")
 
 
 def _check_amounts(encoder: Encoder, sparsity: Sparsity, units: int) -> None:

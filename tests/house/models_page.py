@@ -19,7 +19,7 @@ TABLE = re.compile(r"<!-- (spec: (?P<recipe>[\w-]+)|fits) -->\n(?P<table>.*?)<!-
 # Recipes of which only what differs from another one is told.
 RELATIVE = {f"inhibition-{structure}": "inhibition" for structure in ("ring", "sheet", "learned")}
 
-SOLVERS = ("fista", "coordinate-descent")
+SOLVERS = ("fista", "coordinate-descent", "active-set")
 ENCODERS: dict[str, dict[str, Any]] = {
     "`feedforward`, `relu`, `shrink` or `tanh`": {"kind": "feedforward", "activation": "shrink"},
     "`feedforward`, `linear`": {"kind": "feedforward", "activation": "linear"},

@@ -31,7 +31,7 @@ from pinwheel.specs import (
 CONV, LOCAL, DENSE = Conv(units=6, kernel_size=3), Local(field_size=3), Dense(units=16)
 MAPS, SHEET = Pools(layout="maps", size=2, window=2), Pools(layout="sheet", size=3, stride=2)
 LINEAR = Feedforward(activation="linear", gain=False)
-DESCENT = Solver(method="coordinate-descent")
+DESCENT, ACTIVE = Solver(method="coordinate-descent"), Solver(method="active-set")
 
 # Parts, and what is said of them.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -88,6 +88,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "coordinates of what is predicted": (
         {"connection": LOCAL, "sparsity": L1(), "encoder": PredictRefine(solver=DESCENT)},
         "solver 'coordinate-descent' works on dense connections; on 'local' 'fista' does",
+    ),
+    "an active set of pools": (
+        {"connection": CONV, "sparsity": MAPS, "encoder": Exact(solver=ACTIVE)},
+        "solver 'active-set' works with 'l1', not 'pools'",
+    ),
+    "an active set that a prediction pulls at": (
+        {"connection": CONV, "sparsity": L1(), "encoder": PredictRefine(solver=ACTIVE)},
+        "solver 'active-set' finds codes that nothing pulls at; 'predict-refine' needs 'fista'",
     ),
     "thresholds of ISTA from pools": (
         {"connection": CONV, "sparsity": MAPS, "encoder": Recurrent(start="ista")},

@@ -82,6 +82,15 @@ class Cells:
         whole = split.permute(2, 3, 0, 5, 4, 1, 6, 7).reshape(-1, down * side, right * side, per_position)
         return whole[:, : self.rows, : self.columns]
 
+    def position_of(self, cells: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """(n,) row and column of the position at each of `places` within its cell; `cells` counts them as `by_cell`
+        lays out those of one image."""
+        (py, px), (down, right) = self.period, self.count
+        across = right // px
+        phase, repeat = cells // (down // py * across), cells % (down // py * across)
+        row, column = repeat // across * py + phase // px, repeat % across * px + phase % px
+        return row * self.side + places // self.side, column * self.side + places % self.side
+
     def matrices(self, filters: Tensor) -> Tensor:
         """(periods, side, side, per_position, size, size, channels) → (periods, side² per_position, reach² channels)
 

@@ -100,5 +100,22 @@ class Conv(Spatial):
     def _at_positions(self, code: Tensor) -> Tensor:
         return code.view(len(code), self.rows, self.columns, self.per_position)
 
+    def _unit_at(self, rows: Tensor, columns: Tensor, inner: Tensor) -> Tensor:
+        return (rows * self.columns + columns) * self.per_position + inner
+
+    def _place_of(self, units: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        position = units // self.per_position
+        return position // self.columns, position % self.columns, units % self.per_position
+
+    def blocks_by(self, matrices: Tensor, x: Tensor) -> Tensor:
+        if matrices.dim() == 3:
+            return super().blocks_by(matrices, x)
+        return self.correlate_by(matrices, x).view(-1, self.per_position)
+
+    def unit_in_cell(self, numbers: Tensor, members: Tensor) -> Tensor:
+        if self._by_library(self.dictionary):
+            return numbers * self.per_position + members
+        return super().unit_in_cell(numbers, members)
+
     def _as_code(self, at_positions: Tensor) -> Tensor:
         return at_positions.flatten(1)

@@ -106,6 +106,15 @@ class Local(Spatial):
         split = code.view(len(code), self.rows, self.side, self.columns, self.side)
         return split.permute(0, 1, 3, 2, 4).flatten(3)
 
+    def _unit_at(self, rows: Tensor, columns: Tensor, inner: Tensor) -> Tensor:
+        across = self.columns * self.side
+        return (rows * self.side + inner // self.side) * across + columns * self.side + inner % self.side
+
+    def _place_of(self, units: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        across, (down, right) = self.columns * self.side, self.map_shape
+        rows, columns = units // across, units % across
+        return rows // self.side, columns // self.side, rows % down * right + columns % right
+
     def _as_code(self, at_positions: Tensor) -> Tensor:
         split = at_positions.reshape(-1, self.rows, self.columns, self.side, self.side)
         return split.permute(0, 1, 3, 2, 4).flatten(1)

@@ -98,6 +98,14 @@ class Spatial(Connection):
     def _as_code(self, at_positions: Tensor) -> Tensor:
         """The inverse of `_at_positions`."""
 
+    @abstractmethod
+    def _unit_at(self, rows: Tensor, columns: Tensor, inner: Tensor) -> Tensor:
+        """(n,) the units at these positions, `inner` counting those of one"""
+
+    @abstractmethod
+    def _place_of(self, units: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(n,) row and column of the position of each unit, and its filter"""
+
     def decode(self, code: Tensor, dictionary: Tensor | None = None) -> Tensor:
         return self.decode_by(self.matrices(self.dictionary if dictionary is None else dictionary), code)
 
@@ -111,6 +119,40 @@ class Spatial(Connection):
     def correlate_by(self, matrices: Tensor, x: Tensor) -> Tensor:
         codes = torch.bmm(self.cells.fields(self._padded(x)), matrices.transpose(1, 2))
         return self._as_code(self.cells.by_position(codes, self.per_position))
+
+    def blocks_by(self, matrices: Tensor, x: Tensor) -> Tensor:
+        """`correlate_by` of one input (1, inputs), cell by cell: (cells, units of a cell), zero where there is none"""
+        found = torch.bmm(self.cells.fields(self._padded(x)), matrices.transpose(1, 2)).flatten(0, 1)
+        cut, there = self._cut_cells
+        found[cut] *= there
+        return found
+
+    @cached_property
+    def _cut_cells(self) -> tuple[Tensor, Tensor]:
+        """Cells that reach beyond the last position, and (cells, units of a cell) 1 for what they have all the same."""
+        ones = torch.ones(1, self.rows, self.columns, self.per_position, device=self.dictionary.device)
+        there = self.cells.by_cell(ones, self.per_position).flatten(0, 1)
+        cut = (there.amin(1) == 0).nonzero()[:, 0]
+        return cut, there[cut].to(self.dictionary.dtype)
+
+    def unit_in_cell(self, numbers: Tensor, members: Tensor) -> Tensor:
+        """(n,) the units at these places of `blocks_by`"""
+        rows, columns = self.cells.position_of(numbers, members // self.per_position)
+        return self._unit_at(rows, columns, members % self.per_position)
+
+    def columns_of(self, units: Tensor) -> tuple[Tensor, Tensor]:
+        """Of `units` (n,) the pixels of their fields (n, size² · channels) and what they write there; pixels in the
+        padding are pixel 0, with nothing written."""
+        (height, width, channels), steps = self.image, torch.arange(self.size, device=units.device)
+        rows, columns, filters = self._place_of(units)
+        down = (rows * self.stride - self.padding)[:, None] + steps
+        right = (columns * self.stride - self.padding)[:, None] + steps
+        pixels = (down * width)[:, :, None] + right[:, None]
+        inside = ((down >= 0) & (down < height))[:, :, None] & ((right >= 0) & (right < width))[:, None]
+        every = torch.arange(channels, device=units.device)
+        places = torch.where(inside, pixels, 0)[..., None] * channels + every
+        values = self.dictionary.detach().permute(0, 2, 3, 1)[filters] * inside[..., None]
+        return places.flatten(1), values.flatten(1)
 
     def encode(self, encoder: Tensor, x: Tensor) -> Tensor:
         return self.correlate(x, encoder)
@@ -219,7 +261,19 @@ class SpatialMap(LinearMap):
         return self.connection.decode_by(self.matrices, code)
 
     def correlate(self, x: Tensor) -> Tensor:
-        return self.connection.correlate_by(self.matrices, x if self.coverage is None else x * self.coverage)
+        return self.connection.correlate_by(self.matrices, self.weighed(x))
+
+    def weighed(self, x: Tensor) -> Tensor:
+        return x if self.coverage is None else x * self.coverage
+
+    def columns(self, units: Tensor) -> tuple[Tensor, Tensor]:
+        return self.connection.columns_of(units)
+
+    def blocks(self, x: Tensor) -> Tensor:
+        return self.connection.blocks_by(self.matrices, self.weighed(x))
+
+    def unit_at(self, blocks: Tensor, members: Tensor) -> Tensor:
+        return self.connection.unit_in_cell(blocks, members)
 
     def half_squares(self, x: Tensor) -> Tensor:
         squares = x.square()

@@ -35,6 +35,24 @@ class LinearMap(ABC):
         """(units, units), where it is a matrix that can be kept."""
         return None
 
+    def weighed(self, x: Tensor) -> Tensor:
+        """c x, of any shape that ends in `inputs`"""
+        return x
+
+    def columns(self, units: Tensor) -> tuple[Tensor, Tensor]:
+        """Of `units` (n,) the places they write to (n, reach) and the numbers they write there (n, reach), without c;
+        places that there are not have the number zero."""
+        raise NotImplementedError(f"{type(self).__name__} does not know its columns one by one")
+
+    def blocks(self, x: Tensor) -> Tensor:
+        """Dᵀ c x of one input (1, inputs), in blocks of units that see about the same: (blocks, members), zero where
+        there is no unit."""
+        return self.correlate(x).view(-1, 1)
+
+    def unit_at(self, blocks: Tensor, members: Tensor) -> Tensor:
+        """(n,) the units at these places of `blocks`"""
+        return blocks
+
 
 class Matrix(LinearMap):
     """`dictionary` (inputs, units)."""
@@ -55,6 +73,10 @@ class Matrix(LinearMap):
 
     def gram(self) -> Tensor:
         return self.dictionary.t() @ self.dictionary
+
+    def columns(self, units: Tensor) -> tuple[Tensor, Tensor]:
+        every = torch.arange(self.inputs, device=units.device)
+        return every.expand(len(units), -1), self.dictionary.t()[units]
 
 
 def waves(count: int, like: Tensor) -> Tensor:

@@ -5,6 +5,7 @@
          begun again for an input whenever its last step turned against it (O'Donoghue and Candès, Found. Comput. Math.
          15, 2015); plain steps where the sparsity has many minima, so that no step raises the energy
 `coordinate-descent`  the exact minimum along one unit after the other; L1 and inhibition
+`active-set`  FISTA among the units that are needed alone (`active_set`); L1, where few of many units are active
 
 The first two stop on the duality gap where the sparsity is a norm with an exact proximal operator: with the residual
 r = x − D z scaled by s into the unit ball of the dual norm,
@@ -15,35 +16,25 @@ and otherwise where ten iterations lower the energy by less than the tolerance.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
+from worker.sparse.solvers.active_set import by_active_set
 from worker.sparse.solvers.coordinates import sweep
-from worker.sparse.solvers.linear_map import LinearMap
+from worker.sparse.solvers.linear_map import LinearMap, Matrix
 from worker.sparse.solvers.quadratic import Quadratic, bound_of, largest_eigenvalue
+from worker.sparse.solvers.solution import Solution
 from worker.sparse.sparsity import L1, Inhibition, Penalty
 
 State: TypeAlias = tuple[Tensor, ...]
 
-METHODS = ("fista", "ista", "coordinate-descent")
+METHODS = ("fista", "ista", "coordinate-descent", "active-set")
 CHECK_EVERY = 10
 SWEEPS_PER_CHECK = 2
 # Finished inputs are left behind once no more than this share of a batch is still open.
 STILL_OPEN = 0.5
-
-
-@dataclass
-class Solution:
-    """`code` (batch, units); `gap` (batch,) bounds energy − least energy, None without a tolerance or an exact prox;
-    `energies` with trace: (batch,) before the first and after every iteration."""
-
-    code: Tensor
-    iterations: int
-    gap: Tensor | None = None
-    energies: list[Tensor] = field(default_factory=list)
 
 
 @torch.no_grad()
@@ -68,6 +59,8 @@ def solve(
     λ_max(DᵀD) where it is known.
     Raises ValueError for a method the sparsity has not got.
     """
+    if method == "active-set":
+        return _by_active_set(x, dictionary, sparsity, sign, max_iterations, tolerance, start, prediction, trace)
     smooth = Quadratic(x, dictionary, prediction, prediction_weight)
     nonnegative = sign == "nonnegative"
     code = torch.zeros_like(smooth.linear) if start is None else start.clone()
@@ -86,6 +79,34 @@ def solve(
         raise ValueError(f"method is {method!r}; {', '.join(METHODS)} are allowed")
     solution.code = sparsity.settled(solution.code)
     return solution
+
+
+def _by_active_set(
+    x: Tensor,
+    dictionary: Tensor | LinearMap,
+    sparsity: Penalty,
+    sign: str,
+    max_iterations: int,
+    tolerance: float,
+    start: Tensor | None,
+    prediction: Tensor | None,
+    trace: bool,
+) -> Solution:
+    if not isinstance(sparsity, L1):
+        raise ValueError(f"active-set works with L1, not with {type(sparsity).__name__}")
+    if prediction is not None:
+        raise ValueError("active-set works without a prediction term; with one fista does")
+    nonnegative = sign == "nonnegative"
+    return by_active_set(
+        x,
+        Matrix(dictionary) if isinstance(dictionary, Tensor) else dictionary,
+        sparsity,
+        start.clamp_min(0) if start is not None and nonnegative else start,
+        nonnegative=nonnegative,
+        max_iterations=max_iterations,
+        tolerance=tolerance,
+        trace=trace,
+    )
 
 
 def _largest(dictionary: Tensor | LinearMap) -> float:

@@ -172,7 +172,7 @@ def test_every_method_reaches_one_minimum(sign: str) -> None:
     x, dictionary = problem(80, inputs=20, units=UNITS)
     codes = [
         solve(x, dictionary, L1(0.3), sign=sign, method=method, max_iterations=5000, tolerance=1e-13, start=start).code
-        for method in ("fista", "ista", "coordinate-descent")
+        for method in ("fista", "ista", "coordinate-descent", "active-set")
         for start in (None, 3 * drawn(81, len(x), UNITS))
     ]
     assert (codes[0] == 0).any()

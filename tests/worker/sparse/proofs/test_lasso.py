@@ -14,10 +14,12 @@ from .oracles import best_codes, energies, l1_norm
 from .peers import lasso_of_sklearn, lasso_of_spams
 
 WEIGHTS = [0.05, 0.4, 1.5]
-METHODS = ["fista", "ista", "coordinate-descent"]
+PULLED = ["fista", "ista", "coordinate-descent"]  # those that know a prediction term
+METHODS = [*PULLED, "active-set"]
 
 SIGNS = pytest.mark.parametrize("sign", ["signed", "nonnegative"])
 EVERY_METHOD = pytest.mark.parametrize("method", METHODS)
+EVERY_PULLED = pytest.mark.parametrize("method", PULLED)
 
 
 def exactly(x: Tensor, dictionary: Tensor, weight: float, sign: str, method: str) -> Solution:
@@ -25,7 +27,7 @@ def exactly(x: Tensor, dictionary: Tensor, weight: float, sign: str, method: str
 
 
 @SIGNS
-@pytest.mark.parametrize("method", ["fista", "coordinate-descent"])
+@pytest.mark.parametrize("method", ["fista", "coordinate-descent", "active-set"])
 @pytest.mark.parametrize(("inputs", "units"), [(INPUTS, UNITS), (20, 8), (6, 20)])
 def test_lasso_codes_reach_the_energy_of_scikit_learn_and_spams(
     method: str, sign: str, inputs: int, units: int
@@ -43,7 +45,7 @@ def test_lasso_codes_reach_the_energy_of_scikit_learn_and_spams(
 
 
 @SIGNS
-@EVERY_METHOD
+@EVERY_PULLED
 def test_a_prediction_term_is_weighed_as_a_convex_solver_weighs_it(method: str, sign: str) -> None:
     x, dictionary = problem(1)
     near = drawn(2, len(x), UNITS)
@@ -81,7 +83,7 @@ def test_the_gap_bounds_what_the_code_is_above_the_least_energy(method: str, sig
 
 
 @SIGNS
-@EVERY_METHOD
+@EVERY_PULLED
 def test_energies_and_gap_count_the_prediction_term(method: str, sign: str) -> None:
     x, dictionary = problem(8)
     near = drawn(9, len(x), UNITS)
