@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from pinwheel.specs import StackSpec, TrainSpec
 from worker.data.files import write_tensors
 
-FORMAT = "pinwheel-checkpoint/2"
+FORMAT = "pinwheel-checkpoint/1"
 KEPT = 2
 
 
@@ -81,7 +81,7 @@ def drop_older(path: Path) -> None:
 def stage_of(path: Path) -> tuple[int, str | None]:
     """The stage that a checkpoint belongs to, and the folder of what it stands on. Raises ValueError."""
     metadata, _ = read_checkpoint(path, tensors=False)
-    return int(metadata["stage"]), metadata.get("below")
+    return int(metadata.get("stage", 0)), metadata.get("below")
 
 
 def read_checkpoint(path: Path, *, tensors: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:
