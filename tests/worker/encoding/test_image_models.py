@@ -59,9 +59,9 @@ def test_features_are_the_code_or_its_pools(name: str) -> None:
         engine_of(spec_of({**model, "output": each}), (8, 6, 1)) for each in ("code", "pooled")
     )
     code, pooled = code_engine.encode(images), pooled_engine.encode(images)
-    assert code.shape == (20, math.prod(shape)) == (20, code_engine.features)
+    assert code.shape == (20, math.prod(shape)) == (20, code_engine.num_features())
     expected = pools_of(code, name)
-    assert pooled.shape == expected.shape == (20, pooled_engine.features)
+    assert pooled.shape == expected.shape == (20, pooled_engine.num_features())
     assert code_engine.units == pooled_engine.units == math.prod(shape)
     np.testing.assert_allclose(pooled, expected, rtol=1e-4, atol=1e-6)
     assert (code == 0).any()
@@ -98,7 +98,7 @@ def test_a_larger_image_gives_the_mean_over_its_patches(name: str, output: str) 
     image = np.random.default_rng(0).integers(0, 256, (1, 15, 9, 1), dtype=np.uint8)
     patches = np.stack([image[0, top : top + 6, left : left + 6] for top in (0, 6, 9) for left in (0, 3)])
     np.testing.assert_allclose(engine.encode(image)[0], engine.encode(patches).mean(0), atol=1e-6)
-    assert engine.encode(image).shape == (1, engine.features)
+    assert engine.encode(image).shape == (1, engine.num_features())
     assert engine.reconstruct(image)[0].shape == image.shape
 
 
