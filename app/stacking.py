@@ -9,7 +9,7 @@ from app.pointers import Pointers
 from app.services import Services
 from pinwheel.errors import InvalidConfig, NotFound
 from pinwheel.recipes import find
-from pinwheel.specs import ANY_SPEC, NoClassifier, StackSpec, TrainJob, TrainSpec, layers, merge
+from pinwheel.specs import ANY_SPEC, StackSpec, TrainJob, TrainSpec, layers, merge, taken
 from pinwheel.specs.problems import describe
 
 Fields: TypeAlias = dict[str, Any]
@@ -75,30 +75,20 @@ def _stack(request: TrainJob, recipe: Fields, base: Fields | None) -> Fields:
     default = recipe.get("stages", [{"model": recipe.get("model"), "training": recipe.get("training")}])
     default = [stage for stage in default if stage.get("model") != {}]
     preprocessing = merge(recipe["preprocessing"], request.preprocessing)
-    taken: list[Fields] = []
+    below: list[Fields] = []
     if base is not None:
         if request.preprocessing:
             detail = f"it comes with {request.on_top_of}, whose layers see images in one way only; leave it out"
             raise refused("#/preprocessing", "not_allowed", detail)
         spec = spec_of(base)
         preprocessing = spec.preprocessing.model_dump(mode="json")
-        taken = _taken(spec, f"{base['name']}@{base['version']}")
+        below = [each.model_dump(mode="json") for each in taken(spec, f"{base['name']}@{base['version']}")]
     stages = _merged(request, default)
     return {
         "preprocessing": preprocessing,
-        "stages": [*taken, *stages],
+        "stages": [*below, *stages],
         "resources": merge(recipe["resources"], request.resources),
     }
-
-
-def _taken(spec: TrainSpec | StackSpec, model: str) -> list[Fields]:
-    """The layers of a published model; what classified on them is not part of them."""
-    without = {"classifier": NoClassifier()}
-    found = (
-        layer.model_copy(update={"model": layer.model.model_copy(update=without), "taken_from": model})
-        for layer in layers(spec)
-    )
-    return [layer.model_dump(mode="json") for layer in found]
 
 
 def _merged(request: TrainJob, default: list[Fields]) -> list[Fields]:

@@ -1,7 +1,8 @@
 """Train and encode without a queue, a server or a store.
 
-    python -m worker train --recipe drsae --data DATA [--validation DATA | --split 0.1] [--set a.b=value …] --out DIR
-    python -m worker encode --model BUNDLE --data DATA --out features.npy
+    python -m worker train --recipe drsae --data DATA [--validation DATA | --split 0.1] [--set a.b=value …]
+                           [--on-top-of BUNDLE] --out DIR
+    python -m worker encode --model BUNDLE --data DATA [--layer 0] --out features.npy
 
 DATA is the folder of a stored data set, or an .npz file with `images` and, for a classifier, `labels`.
 """
@@ -17,10 +18,11 @@ import numpy as np
 
 from pinwheel import recipes
 from pinwheel.errors import PinwheelError
-from pinwheel.specs import ANY_SPEC, StackSpec, TrainSpec, merge
+from pinwheel.specs import ANY_SPEC, StackSpec, TrainSpec, merge, taken
 from worker.data.reader import Dataset, open_dataset
 from worker.data.store import read_npz, write_dataset
 from worker.encoding.engine import Engine
+from worker.training.bundle import Bundle
 from worker.training.loop import Message, train
 from worker.training.plan import Plan
 
@@ -44,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     held_out.add_argument("--validation", type=Path)
     held_out.add_argument("--split", type=float, help="share of the data that is held out for the metrics")
     training.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings")
+    training.add_argument("--on-top-of", type=Path, metavar="BUNDLE", help="put the stages on the layers of this model")
     training.add_argument("--checkpoint", type=Path, help="go on from this file")
     training.add_argument("--threads", type=int, default=0)
     training.add_argument("--out", type=Path, required=True)
@@ -52,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     encoding.add_argument("--model", type=Path, required=True)
     encoding.add_argument("--data", type=Path, required=True)
     encoding.add_argument("--passes", type=int)
+    encoding.add_argument("--layer", type=int, help="of a stack, from 0; the top one without")
     encoding.add_argument("--out", type=Path, required=True)
     encoding.set_defaults(run=run_encode)
     return top
@@ -59,7 +63,8 @@ def parser() -> argparse.ArgumentParser:
 
 def run_train(given: argparse.Namespace) -> int:
     plan = Plan(
-        spec=resolved(given.recipe, given.settings),
+        spec=resolved(given.recipe, given.settings, given.on_top_of),
+        base=given.on_top_of,
         dataset=stored(given.data, given.out / "data"),
         validation=stored(given.validation, given.out / "validation") if given.validation else None,
         split=given.split,
@@ -76,18 +81,28 @@ def run_train(given: argparse.Namespace) -> int:
 
 
 def run_encode(given: argparse.Namespace) -> int:
-    features = Engine.load(given.model).encode(opened(given.data).images, given.passes)
+    features = Engine.load(given.model).encode(opened(given.data).images, given.passes, given.layer)
     np.save(given.out, features)
     print(f"{given.out}: {features.shape[0]} × {features.shape[1]}, {(features != 0).mean():.1%} active")
     return 0
 
 
-def resolved(recipe: str, settings: list[str]) -> TrainSpec | StackSpec:
-    """The recipe's spec with `settings`, texts like `model.connection.units=100`, laid over it."""
+def resolved(recipe: str, settings: list[str], base: Path | None = None) -> TrainSpec | StackSpec:
+    """The recipe's spec with `settings`, texts like `model.connection.units=100`, laid over it; on the layers of the
+    model in the folder `base`."""
     spec = recipes.find(recipe).spec.model_dump(mode="json")
     for setting in settings:
         spec = merge(spec, nested(setting))
-    return ANY_SPEC.validate_json(json.dumps(spec))
+    found = ANY_SPEC.validate_json(json.dumps(spec))
+    if base is None:
+        return found
+    below = Bundle.load(base).spec
+    given = {
+        "preprocessing": below.preprocessing,
+        "stages": (*taken(below, base.name), *found.stages),
+        "resources": found.resources,
+    }
+    return StackSpec.model_validate(given)
 
 
 def nested(setting: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from pinwheel.specs.sparsity import (
     Structure,
     Tree,
 )
-from pinwheel.specs.train import ANY_SPEC, AnySpec, Layer, StackSpec, Supervised, TrainSpec, as_image, layers
+from pinwheel.specs.train import ANY_SPEC, AnySpec, Layer, StackSpec, Supervised, TrainSpec, as_image, layers, taken
 from pinwheel.specs.training import Resources, Training
 from pinwheel.specs.trees import TreeShape
 
@@ -75,6 +75,7 @@ __all__ = [
     "layers",
     "merge",
     "solver_of",
+    "taken",
     "tree_shape",
     "unit_map",
 ]

@@ -151,6 +151,15 @@ def layers(spec: TrainSpec | StackSpec) -> tuple[Layer, ...]:
     return tuple(stage for stage in spec.stages if isinstance(stage, Layer))
 
 
+def taken(spec: TrainSpec | StackSpec, model: str) -> tuple[Layer, ...]:
+    """The layers of a model as the first stages of another; what classified on them is not part of them."""
+    without = {"classifier": NoClassifier()}
+    return tuple(
+        layer.model_copy(update={"model": layer.model.model_copy(update=without), "taken_from": model})
+        for layer in layers(spec)
+    )
+
+
 def as_image(features: tuple[int, ...]) -> Shape:
     """What the features (rows, columns, groups) or (units,) of a layer are to the layer above."""
     return (features[0], features[1], features[2]) if len(features) == 3 else (1, 1, features[0])

@@ -33,6 +33,22 @@ def test_a_model_is_trained_and_encodes(npz: Path, tmp_path: Path, capsys: pytes
     assert code.max() > 0
 
 
+def test_layers_are_put_on_a_model(npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def trained(units: int, out: str, *more: str) -> Path:
+        settings = [f"model.connection.units={units}", "training.epochs=1", "model.encoder.passes=3"]
+        options = [option for setting in settings for option in ("--set", setting)]
+        assert main(["train", "--data", str(npz), *options, "--out", str(tmp_path / out), *more]) == 0
+        return tmp_path / out / "bundles/1"
+
+    below = trained(12, "below")
+    above = trained(5, "above", "--on-top-of", str(below))
+    assert '"step": 2' in capsys.readouterr().out
+    for model, layer, units in ((below, [], 12), (above, ["--layer", "0"], 12), (above, [], 5)):
+        features = tmp_path / "features.npy"
+        assert main(["encode", "--model", str(model), "--data", str(npz), "--out", str(features), *layer]) == 0
+        assert np.load(features).shape == (120, units)
+
+
 def test_what_is_wrong_is_said_in_one_line(npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base = ["train", "--data", str(npz), "--out", str(tmp_path / "out")]
     assert main([*base, "--recipe", "nothing"]) == 1

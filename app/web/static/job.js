@@ -67,7 +67,11 @@ function draw(name, points) {
   figure.querySelector("figcaption").textContent = `${name.replaceAll("_", " ")}: ${last[1].toPrecision(4)}`;
 }
 
+// Each stage of a stack has measures of its own.
+let stage;
 function take(metrics) {
+  if (metrics.stage !== stage) for (const points of history.values()) points.length = 0;
+  stage = metrics.stage;
   for (const name of shown) {
     if (typeof metrics[name] !== "number") continue;
     history.get(name).push([metrics.step, metrics[name]]);
