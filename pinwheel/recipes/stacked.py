@@ -24,7 +24,7 @@ def conv_layer(units: int, kernel_size: int, weight: float, learning_rate: float
             sparsity=Pools(weight=weight, layout="maps", size=1, window=4, window_stride=2),
             output="pooled",
         ),
-        training=Training(epochs=1, batch_size=32, learning_rate=learning_rate, previews=20),
+        training=Training(epochs=1, batch_size=32, learning_rate=learning_rate, revive_after=1000, previews=20),
     )
 
 
