@@ -32,6 +32,7 @@ from worker.data.random import generator_for, keep_mask
 from worker.data.reader import from_arrays
 from worker.data.sampler import Sampler
 from worker.data.store import write_dataset
+from worker.encoding.engine import Engine
 from worker.sparse.classifier import Softmax as Classifier
 from worker.sparse.classifier import draw_weights
 from worker.sparse.labelled import Labelled
@@ -96,6 +97,16 @@ def run(spec: StackSpec, data: Path, out: Path, threads: int, **more: Any) -> tu
         train(Plan(spec=spec, dataset=data, out=out, threads=threads, **more), report, lambda: None)
         seconds.write_text(json.dumps(time.time() - start))
     return bundle, json.loads(seconds.read_text())
+
+
+def unsupervised() -> StackSpec:
+    """The recipe as it was when the published numbers were made: no unit began anew."""
+    given = json.loads(find("stacked").spec.model_dump_json())
+    for stage in given["stages"]:
+        stage["training"]["revive_after"] = None
+    spec = ANY_SPEC.validate_json(json.dumps(given))
+    assert isinstance(spec, StackSpec)
+    return spec
 
 
 def on_top(bundle: Path, stage: Supervised) -> StackSpec:
@@ -192,8 +203,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     images, labels = mnist(given.mnist, "train")
     data = stored((images, labels), given.out / "mnist")
-    spec = ANY_SPEC.validate_json(find("stacked").spec.model_dump_json())
-    assert isinstance(spec, StackSpec)
+    spec = unsupervised()
     bundle, seconds = run(spec, data, given.out / "unsupervised", given.threads)
     print(f"without labels: {seconds:.0f} s")
     known = (images, labels) if given.test else (images[:-HELD_OUT], labels[:-HELD_OUT])
@@ -223,12 +233,11 @@ def main() -> None:
     if given.fine_tune:
         part = "all" if given.test else "fifty"
         trained_on = data if given.test else stored(known, given.out / "mnist-50000")
-        held_out = stored(asked, given.out / ("test" if given.test else "last-10000"))
         update = {"training": ALL.training.model_copy(update={"epochs": given.fine_tune})}
         whole = on_top(bundle, ALL.model_copy(update=update))
         out = given.out / f"fine-tuned-{part}-{given.fine_tune}"
-        tuned, seconds = run(whole, trained_on, out, given.threads, base=bundle, validation=held_out)
-        found = Bundle.load(tuned).record["metrics"]["classification_error"]
+        tuned, seconds = run(whole, trained_on, out, given.threads, base=bundle)
+        found = float((Engine.load(tuned).classify(asked[0]).argmax(1) != asked[1]).mean())
         print(f"all labels, fine-tuned for {given.fine_tune} epochs in {seconds:.0f} s: {found:.2%}")
 
 
