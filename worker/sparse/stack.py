@@ -10,7 +10,7 @@ found on the way up says which of them: z ← z · mean over its pools of (wante
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,10 @@ class Between(nn.Module):
     def down(self, inputs: Tensor) -> Tensor:
         """The inverse of `up`."""
         return (inputs.view(len(inputs), -1, len(self.mean)) / self.scale + self.mean).flatten(1)
+
+    def difference_down(self, inputs: Tensor) -> Tensor:
+        """What a difference between two inputs is between their features: `down` without the mean."""
+        return inputs / self.scale
 
 
 class Stack(nn.Module):
@@ -98,7 +102,7 @@ class Stack(nn.Module):
         """(batch, inputs) → (batch, inputs): what the code of that layer keeps of them."""
         *codes, code = [code for code, _ in self._up(x, layer, passes)]
         inputs = self.layer(layer).connection.decode(code)
-        return self._down(self.under(len(codes)).down(inputs), codes) if codes else inputs
+        return self._down(self.under(len(codes)).down(inputs), codes, Between.down) if codes else inputs
 
     def _up(self, x: Tensor, layer: int | None, passes: int | None) -> Iterator[tuple[Tensor, Autoencoder]]:
         """The code of every layer up to that one, with it."""
@@ -110,12 +114,15 @@ class Stack(nn.Module):
             yield code, model
             x = x if number == last else model.features(code)
 
-    def _down(self, features: Tensor, codes: Sequence[Tensor]) -> Tensor:
-        """From the features (batch, …) of the top one of the layers that gave `codes` to the inputs of the first."""
+    def _down(
+        self, features: Tensor, codes: Sequence[Tensor], to_features: Callable[[Between, Tensor], Tensor]
+    ) -> Tensor:
+        """From the features (batch, …) of the top one of the layers that gave `codes` to the inputs of the first;
+        `to_features` takes the inputs of a layer to the features of the one below."""
         for number in reversed(range(len(codes))):
             model = self.layer(number)
             features = model.connection.decode(unpooled(model, codes[number], features))
-            features = features if number == 0 else self.under(number).down(features)
+            features = features if number == 0 else to_features(self.under(number), features)
         return features
 
     @torch.no_grad()
@@ -125,13 +132,15 @@ class Stack(nn.Module):
         `rows` in the shape of an encoder of `connection`, which sees the features of this stack through `between`.
         Of `examples` (n, inputs) the one, and the place in it, that a filter answers to most says which units of each
         pool carry it down; so that a filter in the features becomes one pattern, not the mean of all that it pools.
+        A picture is the difference that the filter makes: without the means of the layers, linear in the filter.
         """
         example, unit = self._strongest(rows, connection, between, examples)
         codes = [code for code, _ in self._up(examples[example], None, None)]
         at = torch.zeros(len(unit), connection.units, device=rows.device).scatter_(1, unit[:, None], 1.0)
         dictionary = rows.t() if rows.dim() == 2 else rows
         seen = self._reached(connection.decode(at, torch.ones_like(dictionary)))
-        return self._cropped(self._down(connection.decode(at, dictionary), codes), seen)
+        written = self._down(connection.decode(at, dictionary), codes, Between.difference_down)
+        return self._cropped(written, seen)
 
     def _strongest(
         self, rows: Tensor, connection: Connection, between: Between, examples: Tensor

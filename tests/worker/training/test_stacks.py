@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from stack_cases import DENSE, FIRST, LABELS, PROBE, SECOND, stack
+from stack_cases import DENSE, FIRST, LABELS, PROBE, SECOND, TRAINING, conv_layer, stack
 from training_cases import MakePlan, stripes
 
 from pinwheel.recipes import find
@@ -167,6 +167,20 @@ def test_pictures_of_a_second_layer_are_in_pixels(make_plan: MakePlan) -> None:
     assert float(units["decoder"].flatten(1).norm(dim=1).min()) > 0
     previews = [load_file(plan.out / message["file"]) for message in told if message["type"] == "preview"]
     assert [len(preview["decoder"]) for preview in previews] == [8, 8, 8, 6, 6]
+
+
+def test_a_picture_of_a_third_layer_is_of_its_filter_alone(make_plan: MakePlan) -> None:
+    """Linear in the filter: the means that stand between the layers below are in none."""
+    third = {"model": conv_layer(4, 1, 0.02, 1), "training": TRAINING}
+    plan = plan_of(make_plan, stack(FIRST, SECOND, third))
+    whole = Bundle.load(plan.out / run(plan)[0]["bundle"]).stack
+    connection, rows = whole.layer().connection, whole.layer().connection.first_encoder()
+    examples = torch.rand(20, 48, generator=torch.Generator().manual_seed(0))
+    once, twice = (
+        whole.up_to(2).pictures(factor * rows, connection, whole.under(2), examples) for factor in (1.0, 2.0)
+    )
+    assert float(once.abs().max()) > 0
+    torch.testing.assert_close(twice, 2 * once)
 
 
 def test_reconstructions_come_down_through_the_pools(make_plan: MakePlan) -> None:
