@@ -1,6 +1,6 @@
 """A training in full: what the worker gets and what is saved with the model. Of one layer, or of a stack of them."""
 
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
 
@@ -18,6 +18,8 @@ MOST_STAGES = 8
 class Layer(Spec):
     """A stage that adds a layer: it learns on the features of the layers below, which stay as they are."""
 
+    tag: ClassVar[str] = "layer"
+
     model: Model
     training: Training
     taken_from: str | None = Field(
@@ -32,6 +34,8 @@ class Layer(Spec):
 
 class Supervised(Spec):
     """The last stage, where there are labels: a classifier on the features of all layers, and the layers with it."""
+
+    tag: ClassVar[str] = "supervised"
 
     classifier: Softmax
     learn: Literal["all", "classifier"] = Field(
@@ -51,12 +55,12 @@ class Supervised(Spec):
 def _kind_of_stage(value: Any) -> str:
     """By its fields: a stage with a model adds a layer."""
     if isinstance(value, dict):
-        return "supervised" if "classifier" in value and "model" not in value else "layer"
-    return "supervised" if isinstance(value, Supervised) else "layer"
+        return Supervised.tag if "classifier" in value and "model" not in value else Layer.tag
+    return Supervised.tag if isinstance(value, Supervised) else Layer.tag
 
 
 Stage: TypeAlias = Annotated[
-    Annotated[Layer, Tag("layer")] | Annotated[Supervised, Tag("supervised")], Discriminator(_kind_of_stage)
+    Annotated[Layer, Tag(Layer.tag)] | Annotated[Supervised, Tag(Supervised.tag)], Discriminator(_kind_of_stage)
 ]
 
 
@@ -83,13 +87,15 @@ class StackSpec(Spec):
     """The training of a stack: every stage learns on what those before it answer (LeCun's lecture 9.1)."""
 
     preprocessing: Preprocessing
-    stages: Annotated[tuple[Stage, ...], Field(strict=False, min_length=1, max_length=MOST_STAGES)] = Field(
+    stages: Annotated[tuple[Stage, ...], Field(strict=False, max_length=MOST_STAGES)] = Field(
         description="From the images up; the last one may be of labels alone."
     )
     resources: Resources
 
     @model_validator(mode="after")
     def _stages_fit(self) -> Self:
+        if not self.stages:  # as `min_length` it would be a second error wherever the only stage has one
+            raise ValueError("a stack has at least one stage")
         for number, stage in enumerate(self.stages):
             last = number == len(self.stages) - 1
             if isinstance(stage, Supervised):
