@@ -132,6 +132,19 @@ def test_a_stack_goes_on_from_its_checkpoint_bit_for_bit(make_plan: MakePlan, na
     assert all(torch.equal(value, expected[name]) for name, value in found.items())
 
 
+def test_a_stack_goes_on_twice_where_the_first_folder_stays_behind(
+    make_plan: MakePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paths as a command line gives them: relative, the second training into a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    plan = plan_of(make_plan, stack(FIRST, SECOND)).model_copy(update={"out": Path("one")})
+    stopped = stopped_after(plan, 23)
+    again = plan.model_copy(update={"out": Path("two"), "checkpoint": Path("one") / stopped["file"], "token": 2})
+    stopped = stopped_after(again, 3)
+    last, _ = run(again.model_copy(update={"checkpoint": Path("two") / stopped["file"], "token": 3}))
+    assert last["step"] == 40
+
+
 def test_a_stack_that_is_stopped_is_published_as_far_as_it_came(make_plan: MakePlan) -> None:
     plan = plan_of(make_plan, stack(FIRST, SECOND, LABELS))
     last = stopped_after(plan, 25, "stop publish")
