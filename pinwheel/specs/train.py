@@ -3,6 +3,7 @@
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
+from pydantic_core import PydanticCustomError
 
 from pinwheel.specs.base import Spec
 from pinwheel.specs.classifier import NoClassifier, Softmax
@@ -101,10 +102,8 @@ class StackSpec(Spec):
             if isinstance(stage, Supervised):
                 self._check_supervised(stage, number, last)
             elif not isinstance(stage.model.classifier, NoClassifier) and not last:
-                raise ValueError(
-                    f"stages/{number}/model/classifier is {stage.model.classifier.kind!r}; only the last stage, "
-                    f"{len(self.stages) - 1}, classifies"
-                )
+                detail = f"the classifier is {stage.model.classifier.kind!r}; only the last stage classifies"
+                raise misplaced(f"stages/{number}/model/classifier", detail)
         if isinstance(self.stages[0], Layer):
             check_positions(self.preprocessing, self.stages[0].model.connection)
         taken = [isinstance(stage, Layer) and stage.taken_from is not None for stage in self.stages]
@@ -114,14 +113,21 @@ class StackSpec(Spec):
 
     def _check_supervised(self, stage: Supervised, number: int, last: bool) -> None:
         if number == 0 or not last:
-            raise ValueError(f"stage {number} has labels alone; there is one such stage, the last, above a layer")
-        for below, layer in enumerate(self.stages[:number]):
+            detail = "this stage has labels alone; there is one such stage, the last, above a layer"
+            raise misplaced(f"stages/{number}", detail)
+        for layer in self.stages[:number]:
             assert isinstance(layer, Layer)
             if stage.learn == "all" and isinstance(layer.model.encoder, Exact):
-                raise ValueError(
-                    f"stage {number} learns 'all' and the encoder of stage {below} is 'exact', in which nothing is "
-                    "learned; learn 'classifier' works"
+                detail = (
+                    "learn is 'all' and the encoder of a layer below is 'exact', in which nothing is learned; "
+                    "'classifier' works"
                 )
+                raise misplaced(f"stages/{number}/learn", detail)
+
+
+def misplaced(place: str, detail: str) -> PydanticCustomError:
+    """An error of the whole that is to be put right at `place` in it."""
+    return PydanticCustomError("value_error", "{detail}", {"place": place, "detail": detail})
 
 
 def check_positions(preprocessing: Preprocessing, connection: Connection) -> None:

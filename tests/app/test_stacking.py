@@ -64,3 +64,14 @@ def test_what_was_given_for_all_stages_is_wrong_once_and_there() -> None:
         "#/training/epochs",
     ]
     assert pointers_of({"recipe": "stacked", "training": {"epoch": 3}}) == ["#/training/epoch"]
+
+
+@pytest.mark.parametrize("base", [None, BASE])
+def test_what_stands_at_the_wrong_place_is_counted_as_it_was_given(base: dict[str, Any] | None) -> None:
+    """Not as in the whole stack, where the layers of a model stand below."""
+    more = {} if base is None else {"on_top_of": "below"}
+    classifying = {**DENSE, "model": DENSE["model"] | {"classifier": {"kind": "softmax"}}}
+    assert pointers_of({"stages": [classifying, DENSE], **more}, base) == ["#/stages/0/model/classifier"]
+    assert pointers_of({"stages": [DENSE, LABELS, DENSE], **more}, base) == ["#/stages/1"]
+    exact = {**DENSE, "model": DENSE["model"] | {"encoder": {"kind": "exact"}}}
+    assert pointers_of({"stages": [exact, LABELS], **more}, base) == ["#/stages/1/learn"]
