@@ -19,7 +19,7 @@ from worker.sparse.autoencoder import Autoencoder
 from worker.sparse.connections import Connection
 from worker.sparse.sparsity import PoolNorm
 
-SEARCHED_AT_ONCE = 2**24  # numbers of the codes that pictures are searched in
+CODES_AT_ONCE = 2**24  # numbers of the codes that are found at once where pictures are made
 
 
 class Between(nn.Module):
@@ -64,6 +64,11 @@ class Stack(nn.Module):
 
     def __len__(self) -> int:
         return len(self.layers)
+
+    @property
+    def longest(self) -> int:
+        """Numbers of the longest code of a layer."""
+        return max(self.layer(number).units for number in range(len(self)))
 
     def layer(self, number: int | None = None) -> Autoencoder:
         """Counted from the image, 0 first; None is the top."""
@@ -135,12 +140,15 @@ class Stack(nn.Module):
         A picture is the difference that the filter makes: without the means of the layers, linear in the filter.
         """
         example, unit = self._strongest(rows, connection, between, examples)
-        codes = [code for code, _ in self._up(examples[example], None, None)]
-        at = torch.zeros(len(unit), connection.units, device=rows.device).scatter_(1, unit[:, None], 1.0)
         dictionary = rows.t() if rows.dim() == 2 else rows
-        seen = self._reached(connection.decode(at, torch.ones_like(dictionary)))
-        written = self._down(connection.decode(at, dictionary), codes, Between.difference_down)
-        return self._cropped(written, seen)
+        some = max(1, CODES_AT_ONCE // max(self.longest, connection.units))
+        written, seen = [], []
+        for places, chosen in zip(torch.split(unit, some), torch.split(example, some), strict=True):
+            codes = [code for code, _ in self._up(examples[chosen], None, None)]
+            at = torch.zeros(len(places), connection.units, device=rows.device).scatter_(1, places[:, None], 1.0)
+            seen.append(self._reached(connection.decode(at, torch.ones_like(dictionary))))
+            written.append(self._down(connection.decode(at, dictionary), codes, Between.difference_down))
+        return self._cropped(torch.cat(written), torch.cat(seen))
 
     def _strongest(
         self, rows: Tensor, connection: Connection, between: Between, examples: Tensor
@@ -150,7 +158,7 @@ class Stack(nn.Module):
         units = torch.arange(connection.units, device=rows.device)
         best = torch.full((connection.filters,), -torch.inf, device=rows.device)
         example, unit = (torch.zeros_like(filter_of[: connection.filters]) for _ in range(2))
-        some = max(1, SEARCHED_AT_ONCE // max(connection.units, connection.inputs))
+        some = max(1, CODES_AT_ONCE // max(self.longest, connection.units, connection.inputs))
         for start in range(0, len(examples), some):
             given = between.up(self.features(examples[start : start + some]))
             strongest, which = connection.encode(rows, given).max(0)
