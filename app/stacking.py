@@ -22,7 +22,8 @@ def invalid(error: ValidationError, data: Any, root: Any, pointers: Pointers | N
     every = error.errors()
     found = describe(every[:MOST_ERRORS], data, root)
     if pointers is not None:
-        found = [entry | {"pointer": pointers.given(entry["pointer"])} for entry in found]
+        moved = [entry | {"pointer": pointers.given(entry["pointer"])} for entry in found]
+        found = [entry for number, entry in enumerate(moved) if entry not in moved[:number]]
     detail = "; ".join(f"{entry['pointer']}: {entry['detail']}" for entry in found[:5])
     if len(every) > MOST_ERRORS:
         detail += f"; and {len(every) - MOST_ERRORS} more errors that are not listed"
@@ -43,7 +44,8 @@ def base_of(request: TrainJob, services: Services) -> Fields | None:
 def pointers_of(request: TrainJob, base: Fields | None) -> Pointers:
     taken = 0 if base is None else len(layers(spec_of(base)))
     recipe = {} if request.recipe is None else find(request.recipe).spec.model_dump(mode="json")
-    return Pointers(taken, alone=not request.stages and "stages" not in recipe)
+    alone = not request.stages and "stages" not in recipe
+    return Pointers(taken, alone=alone, training=request.training, stages=request.stages)
 
 
 def spec_of(record: Fields) -> TrainSpec | StackSpec:

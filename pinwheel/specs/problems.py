@@ -18,12 +18,14 @@ def describe(errors: Sequence[ErrorDetails], data: Any, root: Any) -> list[dict[
 
 
 def _describe(error: ErrorDetails, data: Any, root: Any) -> dict[str, str]:
-    pointer = "#" + "".join(f"/{part}" for part in _pointer(error["loc"], data))
     kind = error["type"]
+    pointer = "#" + "".join(f"/{part}" for part in _pointer(error["loc"], data, missing=kind == "missing"))
     if kind == "extra_forbidden":
         return {"pointer": pointer, "code": "unknown_field", "detail": _unknown(error["loc"], root)}
     if kind == "missing":
         return {"pointer": pointer, "code": "missing", "detail": "this field is required"}
+    if "place" in error.get("ctx", {}):
+        return {"pointer": f"{pointer}/{error['ctx']['place']}", "code": _code(kind), "detail": error["msg"]}
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         pointer += "/" + str(error["ctx"]["discriminator"]).strip("'")
     given = _shown(error["input"])
@@ -47,14 +49,15 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "…"
 
 
-def _pointer(place: Place, data: Any) -> list[str]:
-    """The place as a client wrote it: without the tags that pydantic adds for unions."""
+def _pointer(place: Place, data: Any, *, missing: bool) -> list[str]:
+    """The place as a client wrote it: without the tags that pydantic adds for unions. The last part of it may be
+    `missing` there."""
     parts: list[str] = []
     for number, part in enumerate(place):
-        last = number == len(place) - 1
+        absent = missing and number == len(place) - 1
         inside = isinstance(data, list) if isinstance(part, int) else isinstance(data, dict) and part in data
         tag = isinstance(data, dict) and not inside and part in (data.get("kind"), data.get("type"))
-        if tag or not (inside or last):
+        if tag or not (inside or absent):
             continue
         parts.append(str(part))
         data = data[part] if inside else None
@@ -93,6 +96,8 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    if hasattr(model, "tag"):  # told apart by its fields, not by the value of one
+        return (model.tag,)
     for name in ("kind", "type"):
         if name in model.model_fields:
             return typing.get_args(model.model_fields[name].annotation)

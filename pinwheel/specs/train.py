@@ -1,8 +1,9 @@
 """A training in full: what the worker gets and what is saved with the model. Of one layer, or of a stack of them."""
 
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
+from pydantic_core import PydanticCustomError
 
 from pinwheel.specs.base import Spec
 from pinwheel.specs.classifier import NoClassifier, Softmax
@@ -18,6 +19,8 @@ MOST_STAGES = 8
 class Layer(Spec):
     """A stage that adds a layer: it learns on the features of the layers below, which stay as they are."""
 
+    tag: ClassVar[str] = "layer"
+
     model: Model
     training: Training
     taken_from: str | None = Field(
@@ -32,6 +35,8 @@ class Layer(Spec):
 
 class Supervised(Spec):
     """The last stage, where there are labels: a classifier on the features of all layers, and the layers with it."""
+
+    tag: ClassVar[str] = "supervised"
 
     classifier: Softmax
     learn: Literal["all", "classifier"] = Field(
@@ -51,12 +56,12 @@ class Supervised(Spec):
 def _kind_of_stage(value: Any) -> str:
     """By its fields: a stage with a model adds a layer."""
     if isinstance(value, dict):
-        return "supervised" if "classifier" in value and "model" not in value else "layer"
-    return "supervised" if isinstance(value, Supervised) else "layer"
+        return Supervised.tag if "classifier" in value and "model" not in value else Layer.tag
+    return Supervised.tag if isinstance(value, Supervised) else Layer.tag
 
 
 Stage: TypeAlias = Annotated[
-    Annotated[Layer, Tag("layer")] | Annotated[Supervised, Tag("supervised")], Discriminator(_kind_of_stage)
+    Annotated[Layer, Tag(Layer.tag)] | Annotated[Supervised, Tag(Supervised.tag)], Discriminator(_kind_of_stage)
 ]
 
 
@@ -83,22 +88,22 @@ class StackSpec(Spec):
     """The training of a stack: every stage learns on what those before it answer (LeCun's lecture 9.1)."""
 
     preprocessing: Preprocessing
-    stages: Annotated[tuple[Stage, ...], Field(strict=False, min_length=1, max_length=MOST_STAGES)] = Field(
+    stages: Annotated[tuple[Stage, ...], Field(strict=False, max_length=MOST_STAGES)] = Field(
         description="From the images up; the last one may be of labels alone."
     )
     resources: Resources
 
     @model_validator(mode="after")
     def _stages_fit(self) -> Self:
+        if not self.stages:  # as `min_length` it would be a second error wherever the only stage has one
+            raise ValueError("a stack has at least one stage")
         for number, stage in enumerate(self.stages):
             last = number == len(self.stages) - 1
             if isinstance(stage, Supervised):
                 self._check_supervised(stage, number, last)
             elif not isinstance(stage.model.classifier, NoClassifier) and not last:
-                raise ValueError(
-                    f"stages/{number}/model/classifier is {stage.model.classifier.kind!r}; only the last stage, "
-                    f"{len(self.stages) - 1}, classifies"
-                )
+                detail = f"the classifier is {stage.model.classifier.kind!r}; only the last stage classifies"
+                raise misplaced(f"stages/{number}/model/classifier", detail)
         if isinstance(self.stages[0], Layer):
             check_positions(self.preprocessing, self.stages[0].model.connection)
         taken = [isinstance(stage, Layer) and stage.taken_from is not None for stage in self.stages]
@@ -108,14 +113,21 @@ class StackSpec(Spec):
 
     def _check_supervised(self, stage: Supervised, number: int, last: bool) -> None:
         if number == 0 or not last:
-            raise ValueError(f"stage {number} has labels alone; there is one such stage, the last, above a layer")
-        for below, layer in enumerate(self.stages[:number]):
+            detail = "this stage has labels alone; there is one such stage, the last, above a layer"
+            raise misplaced(f"stages/{number}", detail)
+        for layer in self.stages[:number]:
             assert isinstance(layer, Layer)
             if stage.learn == "all" and isinstance(layer.model.encoder, Exact):
-                raise ValueError(
-                    f"stage {number} learns 'all' and the encoder of stage {below} is 'exact', in which nothing is "
-                    "learned; learn 'classifier' works"
+                detail = (
+                    "learn is 'all' and the encoder of a layer below is 'exact', in which nothing is learned; "
+                    "'classifier' works"
                 )
+                raise misplaced(f"stages/{number}/learn", detail)
+
+
+def misplaced(place: str, detail: str) -> PydanticCustomError:
+    """An error of the whole that is to be put right at `place` in it."""
+    return PydanticCustomError("value_error", "{detail}", {"place": place, "detail": detail})
 
 
 def check_positions(preprocessing: Preprocessing, connection: Connection) -> None:

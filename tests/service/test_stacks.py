@@ -211,12 +211,12 @@ def test_stacks_that_do_not_fit_are_refused_with_both_numbers(http: httpx2.Clien
     http.post("/v1/datasets?name=square", content=npz(images=np.ones((20, 9, 9), np.uint8)))
     refused(http, over | {"stages": [SECOND], "dataset": "square"}, "#/dataset", "[9, 9, 1]", "[8, 6, 1]")
     refused(http, asked(FIRST, SECOND, model=SECOND["model"]), "#/model", "stages/0/model")
-    refused(http, asked(PROBE, FIRST), "#", "labels alone")
+    refused(http, asked(PROBE, FIRST), "#/stages/0", "labels alone")
     refused(http, asked(FIRST, {"modl": {}}), "#/stages/1/model")
     typo = {**FIRST, "model": FIRST["model"] | {"conection": {}}}
     refused(http, asked(FIRST, typo), "#/stages/1/model/conection", "did you mean 'connection'?")
     supervised = {**FIRST, "model": FIRST["model"] | {"classifier": {"kind": "softmax"}}}
-    refused(http, asked(supervised, SECOND), "#", "stages/0/model/classifier", "only the last stage, 1")
+    refused(http, asked(supervised, SECOND), "#/stages/0/model/classifier", "only the last stage classifies")
 
 
 def test_a_stack_of_labels_needs_labels(http: httpx2.Client, first: dict[str, Any]) -> None:

@@ -51,8 +51,7 @@ class Engine:
         top = self.model.layer()
         self.inputs, self.units = self.model.layer(0).connection.inputs, top.units
         self.classes = None if top.classifier is None else len(top.classifier.weights)
-        longest = max(self.model.layer(number).units for number in range(len(self.model)))
-        row_bytes = 4 * (4 * self.inputs + 4 * longest)
+        row_bytes = 4 * (4 * self.inputs + 4 * self.model.longest)
         self.chunk = max(1, min(LARGEST_CHUNK, CHUNK_BYTES // row_bytes))
 
     @classmethod

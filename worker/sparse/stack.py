@@ -10,7 +10,7 @@ found on the way up says which of them: z ← z · mean over its pools of (wante
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from worker.sparse.autoencoder import Autoencoder
 from worker.sparse.connections import Connection
 from worker.sparse.sparsity import PoolNorm
 
-SEARCHED_AT_ONCE = 2**24  # numbers of the codes that pictures are searched in
+CODES_AT_ONCE = 2**24  # numbers of the codes that are found at once where pictures are made
 
 
 class Between(nn.Module):
@@ -42,6 +42,10 @@ class Between(nn.Module):
         """The inverse of `up`."""
         return (inputs.view(len(inputs), -1, len(self.mean)) / self.scale + self.mean).flatten(1)
 
+    def difference_down(self, inputs: Tensor) -> Tensor:
+        """What a difference between two inputs is between their features: `down` without the mean."""
+        return inputs / self.scale
+
 
 class Stack(nn.Module):
     """`layers` from the image up, and what is `between` each and the next, one less."""
@@ -60,6 +64,11 @@ class Stack(nn.Module):
 
     def __len__(self) -> int:
         return len(self.layers)
+
+    @property
+    def longest(self) -> int:
+        """Numbers of the longest code of a layer."""
+        return max(self.layer(number).units for number in range(len(self)))
 
     def layer(self, number: int | None = None) -> Autoencoder:
         """Counted from the image, 0 first; None is the top."""
@@ -98,7 +107,7 @@ class Stack(nn.Module):
         """(batch, inputs) → (batch, inputs): what the code of that layer keeps of them."""
         *codes, code = [code for code, _ in self._up(x, layer, passes)]
         inputs = self.layer(layer).connection.decode(code)
-        return self._down(self.under(len(codes)).down(inputs), codes) if codes else inputs
+        return self._down(self.under(len(codes)).down(inputs), codes, Between.down) if codes else inputs
 
     def _up(self, x: Tensor, layer: int | None, passes: int | None) -> Iterator[tuple[Tensor, Autoencoder]]:
         """The code of every layer up to that one, with it."""
@@ -110,12 +119,15 @@ class Stack(nn.Module):
             yield code, model
             x = x if number == last else model.features(code)
 
-    def _down(self, features: Tensor, codes: Sequence[Tensor]) -> Tensor:
-        """From the features (batch, …) of the top one of the layers that gave `codes` to the inputs of the first."""
+    def _down(
+        self, features: Tensor, codes: Sequence[Tensor], to_features: Callable[[Between, Tensor], Tensor]
+    ) -> Tensor:
+        """From the features (batch, …) of the top one of the layers that gave `codes` to the inputs of the first;
+        `to_features` takes the inputs of a layer to the features of the one below."""
         for number in reversed(range(len(codes))):
             model = self.layer(number)
             features = model.connection.decode(unpooled(model, codes[number], features))
-            features = features if number == 0 else self.under(number).down(features)
+            features = features if number == 0 else to_features(self.under(number), features)
         return features
 
     @torch.no_grad()
@@ -125,13 +137,18 @@ class Stack(nn.Module):
         `rows` in the shape of an encoder of `connection`, which sees the features of this stack through `between`.
         Of `examples` (n, inputs) the one, and the place in it, that a filter answers to most says which units of each
         pool carry it down; so that a filter in the features becomes one pattern, not the mean of all that it pools.
+        A picture is the difference that the filter makes: without the means of the layers, linear in the filter.
         """
         example, unit = self._strongest(rows, connection, between, examples)
-        codes = [code for code, _ in self._up(examples[example], None, None)]
-        at = torch.zeros(len(unit), connection.units, device=rows.device).scatter_(1, unit[:, None], 1.0)
         dictionary = rows.t() if rows.dim() == 2 else rows
-        seen = self._reached(connection.decode(at, torch.ones_like(dictionary)))
-        return self._cropped(self._down(connection.decode(at, dictionary), codes), seen)
+        some = max(1, CODES_AT_ONCE // max(self.longest, connection.units))
+        written, seen = [], []
+        for places, chosen in zip(torch.split(unit, some), torch.split(example, some), strict=True):
+            codes = [code for code, _ in self._up(examples[chosen], None, None)]
+            at = torch.zeros(len(places), connection.units, device=rows.device).scatter_(1, places[:, None], 1.0)
+            seen.append(self._reached(connection.decode(at, torch.ones_like(dictionary))))
+            written.append(self._down(connection.decode(at, dictionary), codes, Between.difference_down))
+        return self._cropped(torch.cat(written), torch.cat(seen))
 
     def _strongest(
         self, rows: Tensor, connection: Connection, between: Between, examples: Tensor
@@ -141,7 +158,7 @@ class Stack(nn.Module):
         units = torch.arange(connection.units, device=rows.device)
         best = torch.full((connection.filters,), -torch.inf, device=rows.device)
         example, unit = (torch.zeros_like(filter_of[: connection.filters]) for _ in range(2))
-        some = max(1, SEARCHED_AT_ONCE // max(connection.units, connection.inputs))
+        some = max(1, CODES_AT_ONCE // max(self.longest, connection.units, connection.inputs))
         for start in range(0, len(examples), some):
             given = between.up(self.features(examples[start : start + some]))
             strongest, which = connection.encode(rows, given).max(0)

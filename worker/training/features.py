@@ -20,8 +20,7 @@ class FeatureInputs(Source):
         self.rows, self.image_rows, self.labels = inputs.rows, inputs.image_rows, inputs.labels
         height, width, channels = self.shape = as_image(stack.layer().feature_shape)
         self.size = height * width * channels
-        longest = max(stack.layer(number).units for number in range(len(stack)))
-        self.chunk = max(1, min(inputs.chunk, CHUNK_BYTES // (4 * longest)))
+        self.chunk = max(1, min(inputs.chunk, CHUNK_BYTES // (4 * stack.longest)))
         self.resident = None
         if len(inputs) * self.size * 4 <= RESIDENT_BYTES:
             self.resident = torch.empty(len(inputs), self.size, device=self.device)

@@ -9,7 +9,7 @@ from pinwheel.specs import StackSpec, Supervised, TrainSpec, as_image, layers
 from worker.data.random import generator_for
 from worker.sparse.classifier import Softmax, draw_weights
 from worker.sparse.labelled import Labelled, Labels
-from worker.sparse.stack import Stack
+from worker.sparse.stack import CODES_AT_ONCE, Stack
 from worker.training.build import need_classes
 from worker.training.bundle import Bundle
 from worker.training.checkpoint import Carried
@@ -80,8 +80,10 @@ class LabelStage(Stage):
                 under = Under(stack.up_to(number), stack.under(number), examples)
             pictured = Pictured(layer.model, number, shape, self.opened.preprocessor, under)
             pictures = filters(model, pictured)
-            used = model.sparsity.active(stack.encode(examples, number)).double().mean(0)
-            usage = (model.connection.gathered(used) / model.connection.uses).float()
+            counts = torch.zeros(model.units, dtype=torch.float64, device=examples.device)
+            for x in torch.split(examples, max(1, CODES_AT_ONCE // stack.longest)):
+                counts += model.sparsity.active(stack.encode(x, number)).sum(0)
+            usage = (model.connection.gathered(counts / len(examples)) / model.connection.uses).float()
             found.append({name: pictures[name] for name in ("encoder",) if name in pictures} | {"usage": usage})
             shape = as_image(model.feature_shape)
         return found

@@ -228,7 +228,8 @@ class Loop:
         return before + self.step / self.parts.sampler.steps_per_epoch
 
     def _relative(self, path: Path) -> str:
-        return str(path.relative_to(self.plan.out)) if path.is_relative_to(self.plan.out) else str(path)
+        """To the folder of the job; what is elsewhere is found from everywhere."""
+        return str(path.relative_to(self.plan.out)) if path.is_relative_to(self.plan.out) else str(path.resolve())
 
     def _bundle(self, evaluation: Evaluation) -> str:
         """Of all layers up to here."""

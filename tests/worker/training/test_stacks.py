@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from stack_cases import DENSE, FIRST, LABELS, PROBE, SECOND, stack
+from stack_cases import DENSE, FIRST, LABELS, PROBE, SECOND, TRAINING, conv_layer, stack
 from training_cases import MakePlan, stripes
 
+import worker.sparse.stack
+import worker.training.label_stage
+from pinwheel.files import units_file
 from pinwheel.recipes import find
 from pinwheel.specs import StackSpec
 from worker.encoding.engine import Engine
+from worker.sparse.stack import Stack
 from worker.training.bundle import Bundle
 from worker.training.loop import Message, train
 from worker.training.plan import Plan
@@ -132,6 +136,19 @@ def test_a_stack_goes_on_from_its_checkpoint_bit_for_bit(make_plan: MakePlan, na
     assert all(torch.equal(value, expected[name]) for name, value in found.items())
 
 
+def test_a_stack_goes_on_twice_where_the_first_folder_stays_behind(
+    make_plan: MakePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paths as a command line gives them: relative, the second training into a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    plan = plan_of(make_plan, stack(FIRST, SECOND)).model_copy(update={"out": Path("one")})
+    stopped = stopped_after(plan, 23)
+    again = plan.model_copy(update={"out": Path("two"), "checkpoint": Path("one") / stopped["file"], "token": 2})
+    stopped = stopped_after(again, 3)
+    last, _ = run(again.model_copy(update={"checkpoint": Path("two") / stopped["file"], "token": 3}))
+    assert last["step"] == 40
+
+
 def test_a_stack_that_is_stopped_is_published_as_far_as_it_came(make_plan: MakePlan) -> None:
     plan = plan_of(make_plan, stack(FIRST, SECOND, LABELS))
     last = stopped_after(plan, 25, "stop publish")
@@ -167,6 +184,50 @@ def test_pictures_of_a_second_layer_are_in_pixels(make_plan: MakePlan) -> None:
     assert float(units["decoder"].flatten(1).norm(dim=1).min()) > 0
     previews = [load_file(plan.out / message["file"]) for message in told if message["type"] == "preview"]
     assert [len(preview["decoder"]) for preview in previews] == [8, 8, 8, 6, 6]
+
+
+def test_pictures_and_usage_take_a_bounded_number_of_codes(
+    make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of large images a code has millions of numbers, and there are hundreds of examples."""
+    plan = plan_of(make_plan, stack(FIRST, SECOND, LABELS))
+    whole = run(plan)[0]["bundle"]
+    bounded = plan.model_copy(update={"out": plan.out / "bounded"})
+    for module in (worker.sparse.stack, worker.training.label_stage):
+        monkeypatch.setattr(module, "CODES_AT_ONCE", 4 * 6 * 4 * 8)
+    sizes: list[int] = []
+    up = Stack._up
+
+    def counted(self: Stack, x: torch.Tensor, *more: Any) -> Any:
+        sizes.append(len(x))
+        return up(self, x, *more)
+
+    folder = plan.out / whole
+    expected = [load_file(folder / units_file(layer)) for layer in (0, 1)]
+    last, _ = run(bounded)
+    found = [load_file(bounded.out / last["bundle"] / units_file(layer)) for layer in (0, 1)]
+    for one, other in zip(found, expected, strict=True):
+        for name, value in one.items():
+            torch.testing.assert_close(value, other[name])
+    stack_ = Bundle.load(folder).stack
+    monkeypatch.setattr(Stack, "_up", counted)
+    top = stack_.layer().connection
+    stack_.up_to(1).pictures(top.first_encoder(), top, stack_.under(1), torch.rand(30, 48))
+    assert max(sizes) == 4
+
+
+def test_a_picture_of_a_third_layer_is_of_its_filter_alone(make_plan: MakePlan) -> None:
+    """Linear in the filter: the means that stand between the layers below are in none."""
+    third = {"model": conv_layer(4, 1, 0.02, 1), "training": TRAINING}
+    plan = plan_of(make_plan, stack(FIRST, SECOND, third))
+    whole = Bundle.load(plan.out / run(plan)[0]["bundle"]).stack
+    connection, rows = whole.layer().connection, whole.layer().connection.first_encoder()
+    examples = torch.rand(20, 48, generator=torch.Generator().manual_seed(0))
+    once, twice = (
+        whole.up_to(2).pictures(factor * rows, connection, whole.under(2), examples) for factor in (1.0, 2.0)
+    )
+    assert float(once.abs().max()) > 0
+    torch.testing.assert_close(twice, 2 * once)
 
 
 def test_reconstructions_come_down_through_the_pools(make_plan: MakePlan) -> None:

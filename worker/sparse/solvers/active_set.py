@@ -41,7 +41,10 @@ def by_active_set(
     tolerance: float,
     trace: bool,
 ) -> Solution:
-    """Codes of `x` (batch, inputs), one input after the other, from `start` (batch, units) or from zero."""
+    """Codes of `x` (batch, inputs), one input after the other, from `start` (batch, units) or from zero.
+
+    Of an input that is not finite the code is NaN: no unit compares as one to take in, and the code would be zero.
+    """
     code = x.new_zeros(len(x), linear_map.units)
     gaps, traces, longest = [], [], 0
     for number, row in enumerate(x):
@@ -49,6 +52,8 @@ def by_active_set(
         units = code.new_zeros(0, dtype=torch.long) if start is None else start[number].nonzero()[:, 0]
         search.run(units, code.new_zeros(0) if start is None else start[number, units], max_iterations)
         code[number, search.units] = search.z
+        if not torch.isfinite(row).all():
+            code[number] = torch.nan
         gaps.append(search.gap)
         traces.append(search.energies)
         longest = max(longest, search.iterations)
@@ -58,7 +63,7 @@ def by_active_set(
 
 def _joined(traces: list[list[Tensor]]) -> list[Tensor]:
     """Energies (batch,) after every iteration; of an input that is finished its last."""
-    longest = max(len(each) for each in traces)
+    longest = max((len(each) for each in traces), default=0)
     return [torch.stack([each[min(step, len(each) - 1)] for each in traces]) for step in range(longest)]
 
 
@@ -72,6 +77,7 @@ class _Search:
         self.nonnegative, self.tolerance, self.trace = nonnegative, tolerance, trace
         self.energies: list[Tensor] = []
         self.dual = x.new_zeros(())
+        self.gap = x.new_full((), torch.inf)
         self.curvature = 0.0
         self.iterations = 0
 
@@ -147,21 +153,26 @@ class _Search:
 
     def _step(self, point: Tensor, written: Tensor, downhill: Tensor) -> tuple[Tensor, Tensor]:
         """The next values and what they write: a step as long as the curvature along it allows."""
+        # no direction is curved more than the sum of all squares; beyond it nothing but rounding fails the comparison
+        most = float(self.columns.values.square().sum())
         if self.curvature == 0:
-            self.curvature = self._along(self.columns.decode(downhill), downhill)
+            self.curvature = self._along(downhill, most)
         rounding = ROUNDING**2 * float(self._half_squares(written))
         while True:
             ahead = torch.add(point, downhill, alpha=1 / self.curvature)
             found = self.sparsity.prox(ahead.clamp_min_(0) if self.nonnegative else ahead, 1 / self.curvature)
             image = self.columns.decode(found)
             moved = found - point
-            if float(self._half_squares(image - written)) <= (
-                0.5 * self.curvature * float(moved.square().sum()) + rounding
-            ):
+            allowed = 0.5 * self.curvature * float(moved.square().sum()) + rounding
+            if self.curvature > most or float(self._half_squares(image - written)) <= allowed:
                 return found, image
             self.curvature *= LONGER
 
-    def _along(self, image: Tensor, direction: Tensor) -> float:
-        """‖D v‖² / ‖v‖²"""
-        length = float(direction.square().sum())
-        return 2 * float(self._half_squares(image)) / length if length > 0 else 1.0
+    def _along(self, direction: Tensor, most: float) -> float:
+        """‖D v‖² / ‖v‖², or `most` where that is no number; 1 where there is no direction"""
+        largest = float(direction.abs().max()) if len(direction) else 0.0
+        if largest == 0:
+            return 1.0
+        v = direction / largest  # squares of what is very large or small are no numbers
+        found = 2 * float(self._half_squares(self.columns.decode(v))) / float(v.square().sum())
+        return found if 0 < found < math.inf else most or 1.0

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from worker.sparse.connections.spatial import Spatial
 from worker.sparse.solvers import LinearMap, solve
@@ -148,3 +149,36 @@ def test_units_that_are_alike_share_what_they_explain() -> None:
     x = 3 * column.t()
     found = solve(x, column.expand(9, 2).clone(), L1(0.5), method="active-set", max_iterations=200, tolerance=1e-9)
     torch.testing.assert_close(found.code.sum(), torch.tensor(2.5, dtype=torch.float64), rtol=1e-5, atol=0)
+
+
+@SIGNS
+@pytest.mark.parametrize("case", ["huge inputs", "huge filters", "tiny filters", "huge start"])
+def test_numbers_at_the_ends_of_float32_end_the_search(case: str, sign: str) -> None:
+    """Rounding alone makes a step look too long there: a search that only ever shortened it would not end."""
+    x, dictionary, start = drawn(210, 2, 20).float(), normalize(drawn(211, 20, 40), dim=0).float(), None
+    if case == "huge inputs":
+        x[0, 0] = 1e19
+    elif case == "huge start":
+        start = 1e6 * drawn(212, 2, 40).float()
+    else:
+        dictionary *= 1e15 if case == "huge filters" else 1e-25
+    found = solve(
+        x, dictionary, L1(0.1), sign=sign, method="active-set", start=start, max_iterations=200, tolerance=1e-3
+    )
+    assert found.code.isfinite().all()
+
+
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
+def test_what_is_not_finite_has_no_code(wrong: float) -> None:
+    x, dictionary = drawn(213, 2, 20), drawn(214, 20, 40)
+    x[0, 3] = wrong
+    code = solve(x, dictionary, L1(0.1), method="active-set").code
+    assert code[0].isnan().all()
+    assert code[1].isfinite().all()
+
+
+def test_no_inputs_and_no_iterations_are_allowed() -> None:
+    x, dictionary = drawn(215, 2, 20), drawn(216, 20, 40)
+    empty = solve(x[:0], dictionary, L1(0.1), method="active-set", trace=True)
+    assert (empty.code.shape, empty.energies) == ((0, 40), [])
+    assert not solve(x, dictionary, L1(0.1), method="active-set", max_iterations=0, tolerance=0).code.any()
