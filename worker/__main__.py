@@ -88,11 +88,11 @@ def run_encode(given: argparse.Namespace) -> int:
 
 
 def resolved(recipe: str, settings: list[str], base: Path | None = None) -> TrainSpec | StackSpec:
-    """The recipe's spec with `settings`, texts like `model.connection.units=100`, laid over it; on the layers of the
-    model in the folder `base`."""
+    """The recipe's spec with `settings` laid over it, texts like `model.connection.units=100`, or of a stack
+    `stages.0.model.connection.units=100`; on the layers of the model in the folder `base`."""
     spec = recipes.find(recipe).spec.model_dump(mode="json")
     for setting in settings:
-        spec = merge(spec, nested(setting))
+        spec = laid_over(spec, nested(setting))
     found = ANY_SPEC.validate_json(json.dumps(spec))
     if base is None:
         return found
@@ -103,6 +103,19 @@ def resolved(recipe: str, settings: list[str], base: Path | None = None) -> Trai
         "resources": found.resources,
     }
     return StackSpec.model_validate(given)
+
+
+def laid_over(spec: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Of a stack `training` is for all stages, and a stage has its number as its name."""
+    if "stages" not in spec or not given.keys() <= {"training", "stages"}:
+        return merge(spec, given)
+    numbered = {str(number): stage for number, stage in enumerate(spec["stages"])}
+    if "training" in given:
+        return spec | {"stages": [merge(stage, given) for stage in spec["stages"]]}
+    unknown = [name for name in given["stages"] if name not in numbered]
+    if unknown:
+        raise ValueError(f"there is no stage {unknown[0]!r}; there are 0 to {len(numbered) - 1}")
+    return spec | {"stages": list(merge(numbered, given["stages"]).values())}
 
 
 def nested(setting: str) -> dict[str, Any]:

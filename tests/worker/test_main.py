@@ -62,6 +62,11 @@ def test_settings_are_laid_over_the_recipe() -> None:
     assert nested("a=constant") == {"a": "constant"}
     spec = resolved("drsae", ["training.schedule=constant", "model.connection.units=7"])
     assert (spec.training.schedule, spec.model.connection.units, spec.model.encoder.passes) == ("constant", 7, 11)
+    stacked = resolved("stacked", ["training.epochs=3", "stages.1.model.connection.units=9"])
+    assert [stage.training.epochs for stage in stacked.stages] == [3, 3]
+    assert [stage.model.connection.units for stage in stacked.stages] == [32, 9]
+    with pytest.raises(ValueError, match="no stage '2'; there are 0 to 1"):
+        resolved("stacked", ["stages.2.training.epochs=1"])
     with pytest.raises(ValueError, match="is not NAME=VALUE"):
         nested("units")
 

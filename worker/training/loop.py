@@ -119,6 +119,7 @@ class Loop:
             number, finished = self.stage.number, self._finished()
             if number == len(self.stages) - 1:
                 return finished
+            del self.stage, self.parts  # the features that it kept are as large as those of the next
             self._begin(number + 1, Bundle.load(self.plan.out / finished["bundle"]))
 
     def _update(self) -> None:
