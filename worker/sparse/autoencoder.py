@@ -147,10 +147,10 @@ class Autoencoder(nn.Module):
         return code if self.kept is None else code * self.kept
 
     def active(self, energy: Energy) -> Tensor:
-        """(batch, units) bool. A tanh that predicts codes is never zero; the codes that it predicts are. A rectified
-        prediction is zero where its unit is off, and the codes of overlapping pools are only nearly so."""
-        predicted = isinstance(self.encoder, PredictRefine) and not self.encoder.rectified
-        return self.sparsity.active((energy.decoded if predicted else energy.code).detach())
+        """(batch, units) bool: the units that the dictionary learns from. A tanh that predicts codes is never zero; the
+        codes that it predicts are."""
+        predicts = isinstance(self.encoder, PredictRefine)
+        return self.sparsity.active((energy.decoded if predicts else energy.code).detach())
 
     def learn(self, energy: Energy, factor: float = 1.0) -> None:
         """What is learned from a batch by other means than the optimiser, after its step; `factor` on every rate."""

@@ -1,10 +1,9 @@
 """Silent units, found and cured.
 
-A unit is silent where it has not been active for the last `after` inputs; a filter that many units share, where not
-one in a thousand of them has been in any batch: noise that meets something now and then learns nothing from it. It
-begins anew: its dictionary column becomes the direction of what is left of a badly reconstructed input (drawn with
-probability in proportion to ‖x − x̂‖²), its encoder row follows, and the optimiser forgets what it knew of both. As in
-the resampling of sparse auto-encoders (Bricken et al., Towards Monosemanticity, 2023).
+A unit is silent where it has not been active for the last `after` inputs. It begins anew: its dictionary column becomes
+the direction of what is left of a badly reconstructed input (drawn with probability in proportion to ‖x − x̂‖²), its
+encoder row follows, and the optimiser forgets what it knew of both. As in the resampling of sparse auto-encoders
+(Bricken et al., Towards Monosemanticity, 2023).
 """
 
 import torch
@@ -14,13 +13,12 @@ from worker.data.random import generator_for
 from worker.sparse.autoencoder import Autoencoder, Energy
 
 CHECK_EVERY = 50
-LEAST_SHARE = 1e-3  # of the places of a filter in a batch, on for it to count as active
 # No unit begins anew in the last part of a training: it would not have the time to learn.
 LAST_SHARE = 0.8
 
 
 class Revival:
-    """`ages` (filters,): inputs since each filter was last active."""
+    """`ages` (filters,): inputs since each filter was last active anywhere."""
 
     def __init__(self, after: int, model: Autoencoder, seed: int, total_steps: int) -> None:
         self.after = after
@@ -31,11 +29,8 @@ class Revival:
 
     def note(self, energy: Energy) -> None:
         """Count the inputs of a batch."""
-        connection = self.model.connection
-        counts = connection.gathered(self.model.active(energy).sum(0))
-        places = len(energy.code) * connection.uses
-        least = LEAST_SHARE * places if connection.uses > 1 else 0.0
-        self.ages.add_(len(energy.code)).masked_fill_(counts > least, 0)
+        active = self.model.connection.gathered(self.model.active(energy).any(0)) > 0
+        self.ages.add_(len(energy.code)).masked_fill_(active, 0)
 
     def cure(self, optimizer: torch.optim.Optimizer, x: Tensor, energy: Energy, step: int) -> int:
         """Let silent units begin anew from the batch `x` (batch, inputs) of update `step`; returns their number."""

@@ -1,6 +1,5 @@
 """Silent units: counted over the inputs, begun anew from what is badly reconstructed, their optimiser cleared."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -106,21 +105,6 @@ def test_a_silent_filter_begins_anew_from_what_is_left_at_one_of_its_places(name
             entries = optimizer.state[parameter][key]
             assert not entries.select(dimension, 2).any()
             assert entries.select(dimension, 3).any()
-
-
-def test_a_shared_filter_that_is_hardly_ever_on_is_silent() -> None:
-    """Of 8 × 150 = 1200 places two are enough for one in a thousand, and one is not."""
-    connection = specs.Conv(units=3, kernel_size=5, stride=1)
-    spec = specs.Model(connection=connection, encoder=specs.Feedforward(), sparsity=specs.L1(weight=0.01))
-    x = torch.rand(150, 48, generator=torch.Generator().manual_seed(0))
-    model: Any = fresh_model(spec, x, None, 0, (8, 6, 1))
-    assert model.connection.uses == 8
-    revival = Revival(300, model, seed=0, total_steps=1000)
-    code = torch.zeros(150, 24)
-    code[7, [0, 1]], code[8, 4] = 1.0, 1.0  # filters 0, 1 and 1
-    for _ in range(2):
-        revival.note(replace(model.energy(x), code=code, decoded=code))
-    assert revival.ages.tolist() == [300, 0, 300]
 
 
 def test_a_recurrent_encoder_of_fields_follows_a_filter_that_begins_anew() -> None:

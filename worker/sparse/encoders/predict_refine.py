@@ -33,11 +33,6 @@ class PredictRefine(Encoder):
         self.weight = weight
         self.coupled = coupled
 
-    @property
-    def rectified(self) -> bool:
-        """Whether what is predicted is max(0, …)."""
-        return isinstance(self.predictor, Feedforward) and self.predictor.activation == "relu"
-
     def encode(self, x: Tensor, connection: Connection, sparsity: Penalty, passes: int | None = None) -> Tensor:
         return self.predictor.encode(x, connection, sparsity, passes)
 
