@@ -30,6 +30,7 @@ from pinwheel.specs import (
     TrainSpec,
     as_image,
     solver_of,
+    trained,
 )
 
 FLOPS_PER_SECOND = 50e9  # of two CPU cores
@@ -90,7 +91,7 @@ class Cost:
     ) -> None:
         """A stage: operations of an input `once` and `each` time it is learned from, their `rate` per second, seconds
         `beside` them of a step."""
-        steps = total_steps(training, samples)
+        steps = training.total_steps(samples)
         operations = samples * (once + float(each) * training.epochs)
         self.parameters += weights
         self.total_steps += steps
@@ -117,16 +118,10 @@ def beside_seconds(model: Model, training: Training, found: Geometry) -> float:
     return STEP_SECONDS + mean_iterations(solver) * once
 
 
-def total_steps(training: Training, samples: int) -> int:
-    """Updates of a stage on this many inputs."""
-    return training.epochs * math.ceil(samples / training.batch_size)
-
-
 def all_steps(spec: TrainSpec | StackSpec, images: int) -> int:
     """Updates of the whole training on this many images."""
     samples = spec.preprocessing.inputs_from(images)
-    trained = (stage for stage in spec.stages if isinstance(stage, Supervised) or stage.taken_from is None)
-    return sum(total_steps(stage.training, samples) for stage in trained)
+    return sum(stage.training.total_steps(samples) for stage in trained(spec))
 
 
 def parameters(model: Model, found: Geometry, classes: int) -> int:

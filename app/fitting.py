@@ -7,9 +7,10 @@ where the data set was stored with them.
 import math
 from typing import Any, TypeAlias
 
-from app.geometry import Geometry, feature_shape, layers_of
+from app.geometry import Geometry, feature_shape
 from app.pointers import Pointers
 from pinwheel.errors import InvalidConfig
+from pinwheel.files import layers_of
 from pinwheel.specs import (
     Classifier,
     Connection,
@@ -26,6 +27,8 @@ from pinwheel.specs import (
     Supervised,
     TrainSpec,
     as_image,
+    classifier_of,
+    is_taken,
 )
 from pinwheel.specs.preprocessing import MOST_PATCH_BYTES, MOST_ZCA_INPUTS
 
@@ -123,7 +126,7 @@ def check_stages(
         pointer = pointers.of_stage(number, spec)
         if isinstance(stage, Supervised):
             check_classifier(stage.classifier, classes, answer, f"{pointer}/classifier")
-        elif stage.taken_from is not None and base is not None:
+        elif is_taken(stage) and base is not None:
             shape = as_image(tuple(feature_shape(base, number)))
             answer = math.prod(shape)
         else:
@@ -147,10 +150,6 @@ def check_layer(layer: Layer, shape: Shape, inputs: int, pointer: str) -> Geomet
         )
         raise refused(f"{pointer}/model/connection/units", "too_large", detail)
     return found
-
-
-def classifier_of(stage: Layer | Supervised) -> Classifier:
-    return stage.classifier if isinstance(stage, Supervised) else stage.model.classifier
 
 
 def check_classifier(classifier: Classifier, classes: int, features: int, pointer: str) -> None:

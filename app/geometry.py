@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from pinwheel.files import layers_of
 from pinwheel.specs import Conv, Dense, Model, Pools, Shape
 
 Sides: TypeAlias = tuple[int, ...]
@@ -65,11 +66,6 @@ def feature_shape(record: Mapping[str, Any], layer: int | None = None) -> list[i
     their units alone."""
     told = record if layer is None else layers_of(record)[layer]
     return list(told.get("feature_shape") or [told["units"]])
-
-
-def layers_of(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """What is told of each layer of a published model. Older records tell of their only one."""
-    return list(record.get("layers") or [record])
 
 
 def pooled_shape(pools: Pools, code: Shape) -> Sides:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.filters import read_units
-from app.geometry import layers_of
 from pinwheel.errors import Gone
+from pinwheel.files import layers_of
 from pinwheel.pictures.inhibition import draw_inhibition, inhibition_numbers, most_inhibited
 from pinwheel.pictures.invariance import draw_invariance
 from pinwheel.pictures.orientation_map import orientation_map

@@ -1,15 +1,17 @@
 """From what a client asked to the full spec of a training: a recipe, what was given over it, a model below."""
 
+import json
 from typing import Any, TypeAlias
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from app.fitting import refused
 from app.pointers import Pointers
 from app.services import Services
 from pinwheel.errors import InvalidConfig, NotFound
+from pinwheel.files import layers_of
 from pinwheel.recipes import find
-from pinwheel.specs import ANY_SPEC, StackSpec, TrainJob, TrainSpec, layers, merge, taken
+from pinwheel.specs import ANY_SPEC, StackSpec, TrainJob, TrainSpec, merge, taken
 from pinwheel.specs.problems import describe
 
 Fields: TypeAlias = dict[str, Any]
@@ -42,30 +44,29 @@ def base_of(request: TrainJob, services: Services) -> Fields | None:
 
 
 def pointers_of(request: TrainJob, base: Fields | None) -> Pointers:
-    taken = 0 if base is None else len(layers(spec_of(base)))
-    recipe = {} if request.recipe is None else find(request.recipe).spec.model_dump(mode="json")
-    alone = not request.stages and "stages" not in recipe
-    return Pointers(taken, alone=alone, training=request.training, stages=request.stages)
+    taken_layers = 0 if base is None else len(layers_of(base))
+    alone = not request.stages and not _is_stack(request.recipe)
+    return Pointers(taken_layers, alone=alone, training=request.training, stages=request.stages)
 
 
-def spec_of(record: Fields) -> TrainSpec | StackSpec:
-    """The spec that a published model was trained by."""
-    adapter: TypeAdapter[TrainSpec | StackSpec] = ANY_SPEC
-    return adapter.validate_json(TypeAdapter(Fields).dump_json(record["spec"]))
+def _is_stack(recipe: str | None) -> bool:
+    return recipe is not None and isinstance(find(recipe).spec, StackSpec)
 
 
 def full_spec(request: TrainJob, base: Fields | None = None) -> TrainSpec | StackSpec:
     """The recipe's spec with what was given laid over it; the layers of `base` below its stages."""
     recipe = _without_recipe() if request.recipe is None else find(request.recipe).spec.model_dump(mode="json")
-    stacked = request.stages or base is not None or "stages" in recipe
-    merged = (
-        _stack(request, recipe, base) if stacked else merge(recipe, {part: getattr(request, part) for part in PARTS})
-    )
+    if request.stages or base is not None or "stages" in recipe:
+        merged = _stack(request, recipe, base)
+        try:
+            return StackSpec.model_validate(merged)
+        except ValidationError as error:
+            raise invalid(error, merged, StackSpec, pointers_of(request, base)) from None
+    merged = merge(recipe, {part: getattr(request, part) for part in PARTS})
     try:
-        return (StackSpec if stacked else TrainSpec).model_validate(merged)
+        return TrainSpec.model_validate(merged)
     except ValidationError as error:
-        root = StackSpec if stacked else TrainSpec
-        raise invalid(error, merged, root, pointers_of(request, base) if stacked else None) from None
+        raise invalid(error, merged, TrainSpec) from None
 
 
 def _without_recipe() -> Fields:
@@ -82,7 +83,7 @@ def _stack(request: TrainJob, recipe: Fields, base: Fields | None) -> Fields:
         if request.preprocessing:
             detail = f"it comes with {request.on_top_of}, whose layers see images in one way only; leave it out"
             raise refused("#/preprocessing", "not_allowed", detail)
-        spec = spec_of(base)
+        spec = ANY_SPEC.validate_json(json.dumps(base["spec"]))
         preprocessing = spec.preprocessing.model_dump(mode="json")
         below = [each.model_dump(mode="json") for each in taken(spec, f"{base['name']}@{base['version']}")]
     stages = _merged(request, default)

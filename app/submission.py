@@ -7,10 +7,11 @@ from pydantic import TypeAdapter, ValidationError
 from app import estimate as costs
 from app import fitting
 from app.fitting import refused
-from app.geometry import feature_shape, layers_of
+from app.geometry import feature_shape
 from app.services import Services
 from app.stacking import base_of, full_spec, invalid, pointers_of
 from pinwheel.errors import NotFound
+from pinwheel.files import layers_of
 from pinwheel.progress import progress_at
 from pinwheel.specs import EncodeJob, JobRequest, TrainJob, as_image
 from pinwheel.store import datasets, models

@@ -42,7 +42,7 @@ from worker.training.features import between_of
 from worker.training.loop import Message, train
 from worker.training.plan import Plan
 from worker.training.prepare import adam
-from worker.training.schedule import Schedule, total_steps
+from worker.training.schedule import Schedule
 
 DRAWS, PER_CLASS, CLASSES, HELD_OUT = 5, 30, 10, 10_000
 FEW = Supervised(
@@ -161,7 +161,7 @@ def linear(x: Tensor, labels: Tensor, stage: Supervised) -> Labelled:
     weights = draw_weights(CLASSES, x.shape[1], generator_for(training.seed, "classifier"))
     model = Labelled(Classifier(weights, weight=stage.classifier.weight, max_norm=stage.classifier.max_norm))
     optimizer, sampler = adam(model.rates()), Sampler(len(x), training.batch_size, training.seed)
-    schedule = Schedule.of(training, total_steps(training, len(x)))
+    schedule = Schedule.of(training, training.total_steps(len(x)))
     for step in range(schedule.total_steps):
         for group in optimizer.param_groups:
             group["lr"] = training.learning_rate * schedule.rate(step) * group["multiplier"]

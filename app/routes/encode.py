@@ -18,9 +18,10 @@ from app.formats import features
 from app.formats.inputs import decode_inputs, decode_parts, fit
 from app.formats.negotiate import choose
 from app.forms import read_form
-from app.geometry import feature_shape, layers_of
+from app.geometry import feature_shape
 from app.services import Held, Services
 from pinwheel.errors import InvalidConfig, InvalidRequest, PayloadTooLarge
+from pinwheel.files import layers_of
 from pinwheel.pictures.images import comparison
 from pinwheel.pictures.mosaic import encode_png
 

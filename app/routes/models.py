@@ -14,12 +14,11 @@ from app.filters import FORMATS as FILTER_FORMATS
 from app.filters import View, answer, read_preview
 from app.fitting import check_layer_of
 from app.formats.negotiate import choose
-from app.geometry import layers_of
 from app.paging import Paged
 from app.services import Held, Services
 from app.views import list_view, model_view
 from pinwheel.errors import Gone
-from pinwheel.files import WEIGHTS, units_file
+from pinwheel.files import WEIGHTS, layers_of, units_file
 from pinwheel.store.models import split
 
 router = APIRouter(prefix="/v1/models", tags=["models"])

@@ -22,7 +22,20 @@ from pinwheel.specs.sparsity import (
     Structure,
     Tree,
 )
-from pinwheel.specs.train import ANY_SPEC, AnySpec, Layer, StackSpec, Supervised, TrainSpec, as_image, layers, taken
+from pinwheel.specs.train import (
+    ANY_SPEC,
+    AnySpec,
+    Layer,
+    StackSpec,
+    Supervised,
+    TrainSpec,
+    as_image,
+    classifier_of,
+    is_taken,
+    layers,
+    taken,
+    trained,
+)
 from pinwheel.specs.training import Resources, Training
 from pinwheel.specs.trees import TreeShape
 
@@ -72,10 +85,13 @@ __all__ = [
     "TreeShape",
     "ValidationSet",
     "as_image",
+    "classifier_of",
+    "is_taken",
     "layers",
     "merge",
     "solver_of",
     "taken",
+    "trained",
     "tree_shape",
     "unit_map",
 ]

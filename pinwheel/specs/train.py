@@ -6,7 +6,7 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
 from pydantic_core import PydanticCustomError
 
 from pinwheel.specs.base import Spec
-from pinwheel.specs.classifier import NoClassifier, Softmax
+from pinwheel.specs.classifier import Classifier, NoClassifier, Softmax
 from pinwheel.specs.connection import Connection, Dense, Shape
 from pinwheel.specs.encoder import Encoder, Exact, PredictRefine, Recurrent
 from pinwheel.specs.model import Model
@@ -106,7 +106,7 @@ class StackSpec(Spec):
                 raise misplaced(f"stages/{number}/model/classifier", detail)
         if isinstance(self.stages[0], Layer):
             check_positions(self.preprocessing, self.stages[0].model.connection)
-        taken = [isinstance(stage, Layer) and stage.taken_from is not None for stage in self.stages]
+        taken = [is_taken(stage) for stage in self.stages]
         if all(taken) or taken != sorted(taken, reverse=True):
             raise ValueError("stages that are taken from a model stand below all others, and one is left to train")
         return self
@@ -161,6 +161,20 @@ ANY_SPEC: TypeAdapter[TrainSpec | StackSpec] = TypeAdapter(AnySpec)
 def layers(spec: TrainSpec | StackSpec) -> tuple[Layer, ...]:
     """The layers of the model that comes out, from the images up."""
     return tuple(stage for stage in spec.stages if isinstance(stage, Layer))
+
+
+def is_taken(stage: Layer | Supervised) -> bool:
+    """Whether it is there already, in the model that the stages are put on."""
+    return isinstance(stage, Layer) and stage.taken_from is not None
+
+
+def trained(spec: TrainSpec | StackSpec) -> tuple[Layer | Supervised, ...]:
+    """The stages that are there to be trained, one at least."""
+    return tuple(stage for stage in spec.stages if not is_taken(stage))
+
+
+def classifier_of(stage: Layer | Supervised) -> Classifier:
+    return stage.classifier if isinstance(stage, Supervised) else stage.model.classifier
 
 
 def taken(spec: TrainSpec | StackSpec, model: str) -> tuple[Layer, ...]:

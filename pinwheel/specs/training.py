@@ -1,5 +1,6 @@
 """How a model is trained, and on what."""
 
+import math
 from typing import Literal
 
 from pydantic import Field
@@ -39,6 +40,10 @@ class Training(Spec):
         description="Inputs after which a silent unit starts anew from a badly reconstructed input; null: never.",
     )
     previews: int = Field(40, ge=0, le=1000, description="Pictures of the filters kept over the whole training.")
+
+    def total_steps(self, inputs: int) -> int:
+        """Updates on this many inputs."""
+        return self.epochs * math.ceil(inputs / self.batch_size)
 
 
 class Resources(Spec):

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -22,6 +23,13 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     sync(beside)
     beside.rename(path)
     sync(path.parent)
+
+
+def read_tensors(path: Path, *, content: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a safetensors file, without its `content` the metadata alone."""
+    with safe_open(path, "pt") as file:
+        names = file.keys() if content else ()
+        return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
 
 
 def sorted_header(header: bytes) -> bytes:

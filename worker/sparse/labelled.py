@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from worker.sparse.autoencoder import Autoencoder
 from worker.sparse.bounds import Rates
 from worker.sparse.classifier import Softmax
 from worker.sparse.stack import Stack
@@ -42,11 +43,14 @@ class Labelled(nn.Module):
 
     def rates(self) -> Rates:
         """Every parameter that learns, with its learning rate relative to the base."""
-        layers = [] if self.stack is None else [self.stack.layer(number) for number in range(len(self.stack))]
-        return [rate for layer in layers for rate in layer.encoder.rates()] + self.classifier.rates()
+        return [rate for model in self.models for rate in model.encoder.rates()] + self.classifier.rates()
 
     def project(self) -> None:
-        for number in range(0 if self.stack is None else len(self.stack)):
-            assert self.stack is not None
-            self.stack.layer(number).encoder.project()
+        for model in self.models:
+            model.encoder.project()
         self.classifier.project()
+
+    @property
+    def models(self) -> list[Autoencoder]:
+        """The layers that learn."""
+        return [] if self.stack is None else self.stack.models

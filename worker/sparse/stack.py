@@ -68,7 +68,12 @@ class Stack(nn.Module):
     @property
     def longest(self) -> int:
         """Numbers of the longest code of a layer."""
-        return max(self.layer(number).units for number in range(len(self)))
+        return max(model.units for model in self.models)
+
+    @property
+    def models(self) -> list[Autoencoder]:
+        """The layers, from the image up."""
+        return [self.layer(number) for number in range(len(self))]
 
     def layer(self, number: int | None = None) -> Autoencoder:
         """Counted from the image, 0 first; None is the top."""

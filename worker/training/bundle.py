@@ -1,15 +1,17 @@
 """A model as files, read: what encodes, and what further stages of a stack learn on."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
-from pinwheel.files import RECORD, WEIGHTS
+from pinwheel.files import RECORD, WEIGHTS, layers_of
 from pinwheel.specs import ANY_SPEC, Shape, StackSpec, Supervised, TrainSpec, as_image, layers
+from worker.data.files import read_tensors
 from worker.data.preprocess import Preprocessor
 from worker.sparse.stack import Between, Stack
 from worker.training.build import Tensors, model_from
@@ -32,9 +34,7 @@ class Bundle:
         """Raises FileNotFoundError where there is none, ValueError where it cannot be read."""
         path = folder / WEIGHTS
         try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 — not a mapping
+            metadata, weights = read_tensors(path)
         except SafetensorError as error:
             raise ValueError(f"{path.name} cannot be read: {error}") from error
         if metadata.get("format") != FORMAT:
@@ -51,16 +51,15 @@ class Bundle:
 
     @property
     def told_of_layers(self) -> list[dict[str, Any]]:
-        """What the record tells of each layer. Older records tell of their only one alone."""
-        told: list[dict[str, Any]] = self.record.get("layers") or [told_of_layer(self.record)]
-        return told
+        """What the record tells of each layer."""
+        return [told_of_layer(each) for each in layers_of(self.record)]
 
 
 TOLD = ("units", "feature_shape", "map", "metrics", "step", "pruning", "invariance")
 
 
-def told_of_layer(record: dict[str, Any]) -> dict[str, Any]:
-    """What a record tells of its top layer."""
+def told_of_layer(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record tells of its top layer, or an entry of `layers` of its own."""
     found = {name: record.get(name) for name in TOLD}
     return found | {"feature_shape": found["feature_shape"] or [record["units"]]}
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from pinwheel.specs import StackSpec, TrainSpec
-from worker.data.files import write_tensors
+from worker.data.files import read_tensors, write_tensors
 
 FORMAT = "pinwheel-checkpoint/1"
 KEPT = 2
@@ -87,10 +87,7 @@ def stage_of(path: Path) -> tuple[int, str | None]:
 def read_checkpoint(path: Path, *, tensors: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Its metadata and its tensors. Raises ValueError where it cannot be read."""
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            names = file.keys() if tensors else ()
-            found = {name: file.get_tensor(name) for name in names}
+        metadata, found = read_tensors(path, content=tensors)
     except (FileNotFoundError, SafetensorError) as error:
         raise ValueError(f"checkpoint {path.name} cannot be read: {error}") from error
     if metadata.get("format") != FORMAT:

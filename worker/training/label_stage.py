@@ -16,7 +16,7 @@ from worker.training.checkpoint import Carried
 from worker.training.evaluate import Evaluation, evaluate_labels
 from worker.training.layer_stage import PICTURED_INPUTS, dropped, hidden
 from worker.training.prepare import Opened, adam, prepared
-from worker.training.publish import Findings, Pictured, Under, filters, write_labelled
+from worker.training.publish import Findings, Pictured, Under, encoder_filters, write_labelled
 from worker.training.stage import Loss, Stage
 
 
@@ -79,11 +79,10 @@ class LabelStage(Stage):
             if number > 0:
                 under = Under(stack.up_to(number), stack.under(number), examples)
             pictured = Pictured(layer.model, number, shape, self.opened.preprocessor, under)
-            pictures = filters(model, pictured)
             counts = torch.zeros(model.units, dtype=torch.float64, device=examples.device)
             for x in torch.split(examples, max(1, CODES_AT_ONCE // stack.longest)):
                 counts += model.sparsity.active(stack.encode(x, number)).sum(0)
             usage = (model.connection.gathered(counts / len(examples)) / model.connection.uses).float()
-            found.append({name: pictures[name] for name in ("encoder",) if name in pictures} | {"usage": usage})
+            found.append({**encoder_filters(model, pictured), "usage": usage})
             shape = as_image(model.feature_shape)
         return found

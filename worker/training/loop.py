@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pinwheel.specs import Layer, StackSpec, Supervised, TrainSpec
+from pinwheel.specs import StackSpec, Supervised, TrainSpec, is_taken
 from worker.training.bundle import Bundle
 from worker.training.checkpoint import Place, checkpoint_path, drop_older, load_checkpoint, save_checkpoint, stage_of
 from worker.training.evaluate import Evaluation
@@ -25,7 +25,7 @@ from worker.training.layer_stage import LayerStage
 from worker.training.pace import Pace
 from worker.training.plan import Plan
 from worker.training.prepare import Prepared, open_plan
-from worker.training.schedule import metrics_interval, preview_steps, total_steps
+from worker.training.schedule import metrics_interval, preview_steps
 from worker.training.stage import Stage
 
 Message = dict[str, Any]
@@ -62,7 +62,7 @@ class Loop:
         self.opened = open_plan(plan, base)
         self.stages = plan.spec.stages
         count = len(self.opened.train)
-        self.steps = [0 if is_taken(stage) else total_steps(stage.training, count) for stage in self.stages]
+        self.steps = [0 if is_taken(stage) else stage.training.total_steps(count) for stage in self.stages]
         self.last_checkpoint: str | None = None
         self.pace = Pace()
         self.samples = 0
@@ -86,7 +86,6 @@ class Loop:
         else:
             self.stage = LayerStage(self.opened, self._spec(number), number, below)
         self.below = below
-        self.parts: Prepared = self.stage.parts
         self.step, self.before, self.total = 0, sum(self.steps[:number]), self.steps[number]
         self.interval = metrics_interval(self.total, self.parts.sampler.batch_size)
         self.previews = preview_steps(self.total, self.stage.training.previews)
@@ -97,6 +96,10 @@ class Loop:
         if isinstance(spec, TrainSpec):
             return spec
         return spec.model_copy(update={"stages": spec.stages[: number + 1]})
+
+    @property
+    def parts(self) -> Prepared:
+        return self.stage.parts
 
     @property
     def at(self) -> int:
@@ -119,7 +122,7 @@ class Loop:
             number, finished = self.stage.number, self._finished()
             if number == len(self.stages) - 1:
                 return finished
-            del self.stage, self.parts  # the features that it kept are as large as those of the next
+            del self.stage  # the features that it kept are as large as those of the next
             self._begin(number + 1, Bundle.load(self.plan.out / finished["bundle"]))
 
     def _update(self) -> None:
@@ -265,8 +268,3 @@ class Loop:
             "metrics": evaluation.values,
             "bundle": bundle,
         }
-
-
-def is_taken(stage: Layer | Supervised) -> bool:
-    """Whether it is there already, in the model that the stack is put on."""
-    return isinstance(stage, Layer) and stage.taken_from is not None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from pinwheel.specs import Resources, Softmax, StackSpec, Supervised, Training, TrainSpec
+from pinwheel.specs import Resources, StackSpec, Training, TrainSpec, classifier_of, trained
 from worker.data.inputs import Inputs, Source
 from worker.data.preprocess import Preprocessor, input_shape
 from worker.data.random import permutation
@@ -17,7 +17,7 @@ from worker.sparse.stack import Between, Stack
 from worker.training.bundle import Bundle
 from worker.training.features import FeatureInputs
 from worker.training.plan import Plan
-from worker.training.schedule import Schedule, evaluation_inputs, final_inputs, total_steps
+from worker.training.schedule import Schedule, evaluation_inputs, final_inputs
 
 ADAM_BETAS = (0.9, 0.99)
 
@@ -73,8 +73,7 @@ def open_plan(plan: Plan, base: Bundle | None) -> Opened:
 
 def data_seed(spec: TrainSpec | StackSpec) -> int:
     """What patches are drawn and data are split by: the seed of the first stage that is trained."""
-    trained = (stage for stage in spec.stages if isinstance(stage, Supervised) or stage.taken_from is None)
-    return next(trained).training.seed
+    return trained(spec)[0].training.seed
 
 
 def chosen_device(resources: Resources) -> torch.device:
@@ -87,16 +86,11 @@ def chosen_device(resources: Resources) -> torch.device:
     return device
 
 
-def classifies(spec: TrainSpec | StackSpec) -> bool:
-    last = spec.stages[-1]
-    return isinstance(last, Supervised) or isinstance(last.model.classifier, Softmax)
-
-
 def fitting_validation(validation: Dataset, train: Dataset, spec: TrainSpec | StackSpec) -> Dataset:
     shapes = input_shape(spec.preprocessing, validation), input_shape(spec.preprocessing, train)
     if shapes[0] != shapes[1]:
         raise ValueError(f"the validation data give inputs of {shapes[0]}, the training data inputs of {shapes[1]}")
-    if not classifies(spec) or train.classes is None:
+    if classifier_of(spec.stages[-1]).kind == "none" or train.classes is None:
         return validation
     if validation.labels is None:
         raise ValueError("the classifier `softmax` needs labels and the validation data have none")
@@ -111,7 +105,7 @@ def prepared(opened: Opened, training: Training, units: int) -> Prepared:
     """For codes of `units` numbers."""
     seed = training.seed
     sampler = Sampler(len(opened.train), training.batch_size, seed, opened.device)
-    schedule = Schedule.of(training, total_steps(training, len(opened.train)))
+    schedule = Schedule.of(training, training.total_steps(len(opened.train)))
     whole = permutation(len(opened.evaluated), seed, "evaluation").to(opened.device)
     part = whole[: evaluation_inputs(schedule.total_steps, sampler.batch_size)]
     if opened.evaluated is opened.train:

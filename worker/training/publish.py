@@ -19,13 +19,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from pinwheel import __version__
 from pinwheel.files import RECORD, WEIGHTS, units_file
 from pinwheel.specs import Model, Shape, StackSpec, TrainSpec, unit_map
-from worker.data.files import put_folder, write_json, write_tensors
+from worker.data.files import put_folder, read_tensors, write_json, write_tensors
 from worker.data.preprocess import Preprocessor
 from worker.data.reader import Dataset
 from worker.sparse.autoencoder import Autoencoder
@@ -81,18 +80,24 @@ def learned_encoder(model: Autoencoder) -> Predictor | None:
 
 def filters(model: Autoencoder, pictured: Pictured) -> dict[str, Tensor]:
     """`decoder` and `encoder` (filters, H, W, C): what units write and what they look for as pictures, in pixels."""
-    connection, encoder, under = model.connection, learned_encoder(model), pictured.under
-    shown = {"decoder": connection.first_encoder()}
-    if encoder is not None:
-        shown["encoder"] = encoder.encoder.detach()
-    pictures = {}
-    for name, rows in shown.items():
-        if under is None:
-            found = connection.pictures(rows)
-        else:
-            found = under.stack.pictures(rows, connection, under.between, under.examples)
-        pictures[name] = pictured.preprocessor.pictures(found, name)
-    return pictures
+    decoder = picture(model, model.connection.first_encoder(), "decoder", pictured)
+    return {"decoder": decoder, **encoder_filters(model, pictured)}
+
+
+def encoder_filters(model: Autoencoder, pictured: Pictured) -> dict[str, Tensor]:
+    """`encoder` alone, where there is one with a matrix."""
+    encoder = learned_encoder(model)
+    return {} if encoder is None else {"encoder": picture(model, encoder.encoder.detach(), "encoder", pictured)}
+
+
+def picture(model: Autoencoder, rows: Tensor, kind: str, pictured: Pictured) -> Tensor:
+    """(filters, H, W, C) of rows of an encoder, in pixels"""
+    connection, under = model.connection, pictured.under
+    if under is None:
+        found = connection.pictures(rows)
+    else:
+        found = under.stack.pictures(rows, connection, under.between, under.examples)
+    return pictured.preprocessor.pictures(found, kind)
 
 
 def structure(model: Autoencoder, spec: Model) -> dict[str, Tensor]:
@@ -243,10 +248,8 @@ def write_labelled(
     """Write the bundle of the layers of `below` with a classifier on them, whole or not at all. `changed` is what is
     told of the units of each layer where it has learned on, empty where none has."""
     weights = without_classifier(below.weights) | {"classifier": model.classifier.weights.detach()}
-    if model.stack is not None:
-        for number in range(len(model.stack)):
-            found = encoder_weights(model.stack.layer(number))
-            weights |= {in_layer(name, number): tensor for name, tensor in found.items()}
+    for number, layer in enumerate(model.models):
+        weights |= {in_layer(name, number): tensor for name, tensor in encoder_weights(layer).items()}
     with whole_folder(folder) as beside:
         copy_units(below, beside)
         for number, tensors in enumerate(changed):
@@ -267,9 +270,7 @@ def copy_units(below: Bundle, folder: Path) -> None:
 
 def update_tensors(path: Path, changed: dict[str, Tensor]) -> None:
     """Replace some tensors of a file."""
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 — not a mapping
+    metadata, tensors = read_tensors(path)
     write_tensors(path, tensors | changed, metadata)
 
 

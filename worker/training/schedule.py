@@ -63,11 +63,6 @@ class Schedule:
         return warm * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def total_steps(training: Training, inputs: int) -> int:
-    """Updates of a stage on this many inputs."""
-    return training.epochs * math.ceil(inputs / training.batch_size)
-
-
 def dictionary_steps(fraction: float, total_steps: int) -> int:
     """At least one for the dictionary and one for the encoder, where there are two phases."""
     return 0 if fraction == 0 else min(max(1, round(fraction * total_steps)), max(0, total_steps - 1))

@@ -180,7 +180,7 @@ class Spatial(Connection):
             with torch.enable_grad():
                 filters = (vector * scales).requires_grad_()
                 x = self.decode(code, filters)
-                weighed = x.detach() if self.coverage is None else x.detach() * self.coverage
+                weighed = self.weighed(x.detach())
                 (product,) = torch.autograd.grad(x, filters, weighed)
             return product * scales / len(code)
 
@@ -255,7 +255,6 @@ class SpatialMap(LinearMap):
         self.connection = connection
         self.matrices = connection.matrices(connection.dictionary.detach())
         self.inputs, self.units = connection.inputs, connection.units
-        self.coverage = connection.coverage
 
     def decode(self, code: Tensor) -> Tensor:
         return self.connection.decode_by(self.matrices, code)
@@ -264,7 +263,7 @@ class SpatialMap(LinearMap):
         return self.connection.correlate_by(self.matrices, self.weighed(x))
 
     def weighed(self, x: Tensor) -> Tensor:
-        return x if self.coverage is None else x * self.coverage
+        return self.connection.weighed(x)
 
     def columns(self, units: Tensor) -> tuple[Tensor, Tensor]:
         return self.connection.columns_of(units)
@@ -276,8 +275,7 @@ class SpatialMap(LinearMap):
         return self.connection.unit_in_cell(blocks, members)
 
     def half_squares(self, x: Tensor) -> Tensor:
-        squares = x.square()
-        return 0.5 * (squares if self.coverage is None else squares * self.coverage).sum(1)
+        return 0.5 * self.weighed(x.square()).sum(1)
 
     @property
     def first(self) -> Tensor:
