@@ -1,6 +1,6 @@
 """Every recipe with its default spec through a real service: what it reaches, and the pictures of docs/models.md.
 
-    python benchmarks/recipes.py [--only NAME ...] [--with-drsae] [--pictures docs/pictures] [--page docs/models.md]
+    python benchmarks/recipes.py [--only NAME ...] [--seed N] [--with-drsae] [--pictures docs/pictures] [--page docs/models.md]
 
 Starts a service with one training worker, creates the built-in data sets and trains one recipe after the other, all
 over HTTP. Held out are the test digits, or a quarter of the photographs. Prints a table; `--pictures` writes each
@@ -54,17 +54,18 @@ COLUMNS = {
 }
 
 
-def trained(client: Client, recipe: Recipe) -> Job:
+def trained(client: Client, recipe: Recipe, seed: int) -> Job:
     """The recipe's training, once it has ended well."""
     for name in (recipe.dataset, f"{recipe.dataset}-test"):
         if name != "photos-test":
             client.create_dataset(builtin=name)
+    settings = SETTINGS.get(recipe.name, {})
     job = client.train(
         recipe=recipe.name,
         dataset=recipe.dataset,
         validation=VALIDATION[recipe.dataset],
         publish_as=recipe.name,
-        **SETTINGS.get(recipe.name, {}),
+        **settings | {"training": settings.get("training", {}) | {"seed": seed}},
     ).wait()
     if job.status != "succeeded":
         raise SystemExit(f"{recipe.name} {job.status}: {json.dumps(job.record['error'])}")
@@ -234,6 +235,7 @@ def with_numbers(page: str, recipe: str, text: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=list(RECIPES), metavar="NAME")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--with-drsae", action="store_true")
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--page", type=Path)
@@ -247,7 +249,7 @@ def main() -> None:
         httpx2.Client(base_url=service.url, timeout=60, trust_env=False) as http,
     ):
         for recipe in (RECIPES[name] for name in chosen):
-            job = trained(client, recipe)
+            job = trained(client, recipe, given.seed)
             measured = numbers(job)
             rows.append(row(recipe.name, measured))
             print(rows[-1], flush=True)

@@ -241,7 +241,7 @@ def test_the_store_is_private_bounded_by_nothing_and_on_no_port(tmp_path: Path) 
         wanted = {
             "port": "0",
             "appendonly": "yes",
-            "appendfsync": "everysec",
+            "appendfsync": "always",
             "save": "",
             "maxmemory-policy": "noeviction",
         }
