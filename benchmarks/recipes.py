@@ -1,6 +1,6 @@
 """Every recipe with its default spec through a real service: what it reaches, and the pictures of docs/models.md.
 
-    python benchmarks/recipes.py [--only NAME ...] [--seed N] [--with-drsae] [--pictures docs/pictures] [--page docs/models.md]
+    python benchmarks/recipes.py [--only NAME ...] [--seed N] [--with-drsae] [--pictures FOLDER] [--page PAGE]
 
 Starts a service with one training worker, creates the built-in data sets and trains one recipe after the other, all
 over HTTP. Held out are the test digits, or a quarter of the photographs. Prints a table; `--pictures` writes each

@@ -14,24 +14,21 @@ were chosen so. With it errors are those of the test set, read once. DIR keeps w
 """
 
 import argparse
-import gzip
 import json
 import statistics
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from mnist import HELD_OUT, mnist, run, stored
 from numpy.typing import NDArray
 from torch import Tensor
 
 from pinwheel.recipes import find
 from pinwheel.specs import ANY_SPEC, Softmax, StackSpec, Supervised, Training, layers
 from worker.data.random import generator_for, keep_mask
-from worker.data.reader import from_arrays
 from worker.data.sampler import Sampler
-from worker.data.store import write_dataset
 from worker.encoding.engine import Engine
 from worker.sparse.classifier import Softmax as Classifier
 from worker.sparse.classifier import draw_weights
@@ -39,12 +36,10 @@ from worker.sparse.labelled import Labelled
 from worker.sparse.stack import Stack
 from worker.training.bundle import Bundle
 from worker.training.features import between_of
-from worker.training.loop import Message, train
-from worker.training.plan import Plan
 from worker.training.prepare import adam
 from worker.training.schedule import Schedule
 
-DRAWS, PER_CLASS, CLASSES, HELD_OUT = 5, 30, 10, 10_000
+DRAWS, PER_CLASS, CLASSES = 5, 30, 10
 FEW = Supervised(
     classifier=Softmax(weight=1.0, max_norm=20.0),
     learn="classifier",
@@ -56,47 +51,12 @@ ALL = Supervised(
     training=Training(epochs=15, batch_size=100, learning_rate=1e-3, previews=0),
 )
 CHUNK = 500
-Labelled_ = tuple[NDArray[np.uint8], NDArray[np.int64]]
-
-
-def idx(path: Path) -> NDArray[np.uint8]:
-    content = gzip.decompress(path.read_bytes())
-    sides = [int.from_bytes(content[4 + 4 * i : 8 + 4 * i], "big") for i in range(content[3])]
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * len(sides)).reshape(sides)
-
-
-def mnist(folder: Path, part: str) -> Labelled_:
-    """Images (n, 28, 28, 1) and labels (n,)."""
-    images, labels = (next(folder.glob(f"{part}-{kind}-idx*.gz")) for kind in ("images", "labels"))
-    return idx(images)[..., None], idx(labels).astype(np.int64)
 
 
 def few_labels(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     """Rows of 30 images of each class."""
     draw = np.random.default_rng(seed)
     return np.concatenate([draw.choice(np.flatnonzero(labels == c), PER_CLASS, replace=False) for c in range(CLASSES)])
-
-
-def stored(data: Labelled_, folder: Path) -> Path:
-    if not folder.exists():
-        write_dataset(from_arrays(*data), folder)
-    return folder
-
-
-def run(spec: StackSpec, data: Path, out: Path, threads: int, **more: Any) -> tuple[Path, float]:
-    """The bundle of a training, and the seconds it took; what is there already is used again."""
-    bundle, seconds = out / "bundles" / "1", out / "seconds.json"
-    if not seconds.exists():
-        start = time.time()
-
-        def report(message: Message) -> None:
-            if message["type"] == "metrics":
-                shown = {name: round(value, 4) for name, value in message["values"].items()}
-                print(f"  {out.name} {message['step']} {time.time() - start:.0f} s {shown}", flush=True)
-
-        train(Plan(spec=spec, dataset=data, out=out, threads=threads, **more), report, lambda: None)
-        seconds.write_text(json.dumps(time.time() - start))
-    return bundle, json.loads(seconds.read_text())
 
 
 def unsupervised() -> StackSpec:
