@@ -55,6 +55,7 @@ WHOLE_IMAGES = {
 # Every recipe, small enough for 300 stripes in a second; each learns 16 filters.
 SMALL_RECIPES: dict[str, dict[str, Any]] = {
     "drsae": {"connection": {"units": 16}, "encoder": {"passes": 4}},
+    "drsae-paper": {"connection": {"units": 16}, "encoder": {"passes": 4}},
     "sparse-coding": {"connection": {"units": 16}, "sparsity": {"weight": 0.05}, "encoder": {"solver": QUICK}},
     "psd": {"connection": {"units": 16}, "sparsity": {"weight": 0.05}, "encoder": {"solver": QUICK}},
     "lista": {"connection": {"units": 16}, "sparsity": {"weight": 0.05}, "encoder": {"solver": QUICK}},

@@ -3,6 +3,7 @@
 from pinwheel.errors import InvalidConfig
 from pinwheel.recipes.conv_group import CONV_GROUP
 from pinwheel.recipes.drsae import DRSAE
+from pinwheel.recipes.drsae_paper import DRSAE_PAPER
 from pinwheel.recipes.group import GROUP
 from pinwheel.recipes.inhibition import INHIBITION, INHIBITION_LEARNED, INHIBITION_RING, INHIBITION_SHEET
 from pinwheel.recipes.lista import LISTA
@@ -17,6 +18,7 @@ from pinwheel.recipes.tree import TREE
 
 LIST = (
     DRSAE,
+    DRSAE_PAPER,
     SPARSE_CODING,
     PSD,
     LISTA,

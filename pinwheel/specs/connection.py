@@ -20,7 +20,7 @@ class Trained(Spec):
     update: Literal["adam", "diagonal-hessian"] = Field(
         "adam",
         description=(
-            "How the dictionary follows its gradient: with Adam, as everything else, or divided by each unit's mean "
+            "How the dictionary follows its gradient: by the training's optimizer, as everything else, or divided by each unit's mean "
             "squared code, which keeps columns free of noise where all units are active at once."
         ),
     )

@@ -14,10 +14,18 @@ class Training(Spec):
     )
     batch_size: int = Field(100, ge=1, le=1_000_000, description="Inputs per step.")
     seed: int = Field(0, ge=0, lt=2**63, description="Decides every random draw.")
-    learning_rate: float = Field(2e-3, gt=0, le=10, description="Base learning rate of Adam.")
-    schedule: Literal["cosine", "constant"] = Field(
-        "cosine", description="How the rate falls after the unsupervised phase: half a cosine to zero, or not at all."
+    optimizer: Literal["adam", "sgd"] = Field(
+        "adam", description="Adam, or plain stochastic gradients without momentum. Gradients are means over the batch."
     )
+    learning_rate: float = Field(2e-3, gt=0, le=10, description="Base learning rate.")
+    schedule: Literal["cosine", "constant", "inverse"] = Field(
+        "cosine",
+        description=(
+            "How the rate falls: half a cosine to zero after the unsupervised phase; not at all; or from the start as "
+            "1 / (1 + decay · steps)."
+        ),
+    )
+    decay: float = Field(5e-6, ge=0, le=1, description="Of the schedule `inverse`, for each step.")
     unsupervised_fraction: float = Field(
         0.0, ge=0, le=1, description="Share of the steps, at the start, in which the classifier does not take part."
     )

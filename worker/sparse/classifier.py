@@ -18,11 +18,14 @@ SHORTEST_CODE = 1e-6
 class Softmax(nn.Module):
     """`weights` C (classes, units)."""
 
-    def __init__(self, weights: Tensor, *, weight: float = 0.2, max_norm: float = 20.0) -> None:
+    def __init__(
+        self, weights: Tensor, *, weight: float = 0.2, max_norm: float = 20.0, rate_multiplier: float = 1.0
+    ) -> None:
         super().__init__()
         self.weights = nn.Parameter(weights.clone(memory_format=torch.contiguous_format))
         self.weight = weight
         self.max_norm = max_norm
+        self.rate_multiplier = rate_multiplier
 
     def logits(self, code: Tensor) -> Tensor:
         """(batch, units) → (batch, classes)"""
@@ -33,7 +36,7 @@ class Softmax(nn.Module):
         return self.weight * cross_entropy(logits, labels)
 
     def rates(self) -> Rates:
-        return [(self.weights, 1.0)]
+        return [(self.weights, self.rate_multiplier)]
 
     def per_unit(self) -> PerUnit:
         return [(self.weights, 1)]

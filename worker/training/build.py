@@ -82,12 +82,17 @@ def drawn_connection(
     return connection
 
 
+def classifier_from(spec: specs.Softmax, weights: Tensor) -> Softmax:
+    """With these weights (classes, units)."""
+    return Softmax(weights, weight=spec.weight, max_norm=spec.max_norm, rate_multiplier=spec.rate_multiplier)
+
+
 def model_from(spec: specs.Model, tensors: Tensors, image: specs.Shape) -> Autoencoder:
     """The model made of these tensors, for inputs of this shape. Raises KeyError where one is missing."""
     connection = connection_from(spec.connection, tensors["dictionary"], image)
     classifier = None
     if isinstance(spec.classifier, specs.Softmax):
-        classifier = Softmax(tensors["classifier"], weight=spec.classifier.weight, max_norm=spec.classifier.max_norm)
+        classifier = classifier_from(spec.classifier, tensors["classifier"])
     sparsity = sparsity_from(spec.sparsity, tensors, connection)
     encoder = encoder_from(spec.encoder, tensors)
     return Autoencoder(connection, encoder, sparsity, classifier, pooling=spec.output == "pooled")

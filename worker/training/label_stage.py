@@ -7,15 +7,15 @@ from torch import Tensor
 
 from pinwheel.specs import StackSpec, Supervised, TrainSpec, as_image, layers
 from worker.data.random import generator_for
-from worker.sparse.classifier import Softmax, draw_weights
+from worker.sparse.classifier import draw_weights
 from worker.sparse.labelled import Labelled, Labels
 from worker.sparse.stack import CODES_AT_ONCE, Stack
-from worker.training.build import need_classes
+from worker.training.build import classifier_from, need_classes
 from worker.training.bundle import Bundle
 from worker.training.checkpoint import Carried
 from worker.training.evaluate import Evaluation, evaluate_labels
 from worker.training.layer_stage import PICTURED_INPUTS, dropped, hidden
-from worker.training.prepare import Opened, adam, prepared
+from worker.training.prepare import Opened, optimizer_of, prepared
 from worker.training.publish import Findings, Pictured, Under, encoder_filters, write_labelled
 from worker.training.stage import Loss, Stage
 
@@ -34,12 +34,12 @@ class LabelStage(Stage):
         self.features = stack.layer().num_features
         generator = generator_for(self.training.seed, "classifier")
         weights = draw_weights(need_classes(opened.dataset.classes), self.features, generator)
-        classifier = Softmax(weights, weight=stage.classifier.weight, max_norm=stage.classifier.max_norm)
+        classifier = classifier_from(stage.classifier, weights)
         learns = stage.learn == "all"
         self.model = Labelled(classifier, stack if learns else None).to(opened.device)
         seen = opened if learns else opened.through(stack, None)
         self.parts = prepared(seen, self.training, stack.layer().units)
-        self.optimizer = adam(self.model.rates())
+        self.optimizer = optimizer_of(self.training, self.model.rates())
         self.carried = Carried()
 
     def turn(self, step: int) -> None:

@@ -16,7 +16,7 @@ from worker.training.checkpoint import Carried
 from worker.training.evaluate import Evaluation, evaluate
 from worker.training.features import between_of
 from worker.training.findings import found
-from worker.training.prepare import Opened, adam, prepared
+from worker.training.prepare import Opened, optimizer_of, prepared
 from worker.training.pruning import prune, prune_step
 from worker.training.publish import Findings, Pictured, Under, write_layer, write_preview
 from worker.training.revive import Revival
@@ -45,7 +45,7 @@ class LayerStage(Stage):
             seen = opened.through(stack, self.between)
         self.model = self._drawn(seen).to(opened.device)
         self.parts = prepared(seen, self.training, self.model.units)
-        self.optimizer = adam(self.model.rates())
+        self.optimizer = optimizer_of(self.training, self.model.rates())
         total = self.parts.schedule.total_steps
         self.prune_at = prune_step(layer.model.sparsity, total)
         self.revival = None

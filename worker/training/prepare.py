@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -114,13 +115,20 @@ def prepared(opened: Opened, training: Training, units: int) -> Prepared:
     return Prepared(**common, sampler=sampler, schedule=schedule, part=part, whole=whole)
 
 
+def optimizer_of(training: Training, rates: Rates) -> torch.optim.Optimizer:
+    """What updates these parameters; the rates themselves are set before every step."""
+    return torch.optim.SGD(grouped(rates), fused=True) if training.optimizer == "sgd" else adam(rates)
+
+
 def adam(rates: Rates) -> torch.optim.Optimizer:
-    """Adam with one group per learning-rate multiplier; the rates themselves are set before every step."""
+    return torch.optim.Adam(grouped(rates), betas=ADAM_BETAS, fused=True)
+
+
+def grouped(rates: Rates) -> list[dict[str, Any]]:
+    """One group per learning-rate multiplier."""
     groups = [
         {"params": [p for p, m in rates if m == multiplier], "multiplier": multiplier}
         for multiplier in sorted({multiplier for _, multiplier in rates})
     ]
-    if not groups:
-        # torch refuses an optimiser of nothing, which is right where second-order steps do all of the learning
-        groups = [{"params": [torch.nn.Parameter(torch.empty(0))], "multiplier": 1.0}]
-    return torch.optim.Adam(groups, betas=ADAM_BETAS, fused=True)
+    # torch refuses an optimiser of nothing, which is right where second-order steps do all of the learning
+    return groups or [{"params": [torch.nn.Parameter(torch.empty(0))], "multiplier": 1.0}]

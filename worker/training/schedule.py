@@ -2,6 +2,7 @@
 
     rate = base · multiplier · warm · 1                                      in the unsupervised phase
            base · multiplier · warm · 1/2 (1 + cos π (s − s₀) / (S − s₀))    after it, `cosine`
+           base · multiplier / (1 + decay s)                                in both, `inverse`
     warm = min(1, (s + 1) / min(100, S / 10))
 
 with s finished steps of S, s₀ of them unsupervised. Most of the classification error falls while the rate decays.
@@ -29,6 +30,7 @@ class Schedule:
     unsupervised_steps: int
     decays: bool
     dictionary_steps: int = 0
+    inverse_decay: float | None = None
 
     @classmethod
     def of(cls, training: Training, total_steps: int) -> "Schedule":
@@ -37,6 +39,7 @@ class Schedule:
             round(training.unsupervised_fraction * total_steps),
             training.schedule == "cosine",
             dictionary_steps(training.dictionary_fraction, total_steps),
+            training.decay if training.schedule == "inverse" else None,
         )
 
     def phase(self, step: int) -> Phase:
@@ -53,6 +56,8 @@ class Schedule:
         """Factor on the base rate of the update after `step` finished ones, in 0..1."""
         phase = self.phase(step)
         first = self.dictionary_steps if phase == "encoder" else 0
+        if self.inverse_decay is not None:
+            return 1 / (1 + self.inverse_decay * (step - first))
         steps = (self.dictionary_steps if phase == "dictionary" else self.total_steps) - first
         warm_up = min(WARM_UP_STEPS, steps // 10)
         warm = min(1.0, (step - first + 1) / max(1, warm_up))

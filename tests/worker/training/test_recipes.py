@@ -30,7 +30,11 @@ def run(plan: Plan) -> tuple[list[dict[str, Any]], Path]:
 # What a recipe answers for an image of 8 × 6, where it is not a number for each of 16 filters.
 FEATURES = {"conv-group": [2, 1, 8], "local": [12, 8, 1]}
 # Whole images at once learn from fewer of them, and a step of theirs takes longer.
-TRAININGS = {"conv-group": {"epochs": 8}, "local": {"epochs": 8, "dictionary_fraction": 0.0}}
+TRAININGS = {
+    "conv-group": {"epochs": 8},
+    "local": {"epochs": 8, "dictionary_fraction": 0.0},
+    "drsae-paper": {"learning_rate": 0.25},
+}
 
 
 def test_every_recipe_is_tried_here() -> None:

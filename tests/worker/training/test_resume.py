@@ -57,6 +57,7 @@ CARRIED = {
     "inhibition-learned": {},
     "tree": {"model": {"sparsity": {"weight": 0.1, "prune_below": 0.4, "prune_at": 0.5}}},
     "noise": {},
+    "drsae-paper": {"training": {"unsupervised_fraction": 0.5}},
 }
 
 

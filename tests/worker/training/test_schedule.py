@@ -3,8 +3,10 @@
 import itertools
 
 import pytest
+import torch
 
 from pinwheel.specs import Training
+from worker.training.prepare import optimizer_of
 from worker.training.schedule import Schedule, evaluation_inputs, metrics_interval, preview_steps
 
 
@@ -23,6 +25,25 @@ def test_a_constant_schedule_and_a_wholly_unsupervised_one_do_not_fall() -> None
     constant = Schedule.of(Training(schedule="constant"), 20)
     unsupervised = Schedule.of(Training(unsupervised_fraction=1.0), 20)
     assert {s.rate(step) for s in (constant, unsupervised) for step in range(1, 20)} == {1.0}
+
+
+def test_an_inverse_schedule_falls_from_the_first_step_on() -> None:
+    schedule = Schedule.of(Training(schedule="inverse", decay=0.5, unsupervised_fraction=0.5), 20)
+    assert [schedule.rate(step) for step in (0, 1, 2, 10)] == pytest.approx([1, 1 / 1.5, 1 / 2, 1 / 6])
+    apart = Schedule.of(Training(schedule="inverse", decay=0.5, dictionary_fraction=0.5), 20)
+    assert [apart.rate(step) for step in (9, 10, 11)] == pytest.approx([1 / 5.5, 1, 1 / 1.5])
+
+
+def test_plain_gradients_move_each_parameter_by_its_own_rate() -> None:
+    first, second = (torch.nn.Parameter(torch.tensor([value])) for value in (1.0, 2.0))
+    optimizer = optimizer_of(Training(optimizer="sgd"), [(first, 1.0), (second, 0.25)])
+    for group in optimizer.param_groups:
+        group["lr"] = 0.1 * group["multiplier"]
+    for _ in range(2):
+        optimizer.zero_grad()
+        (3 * first + 4 * second).sum().backward()
+        optimizer.step()
+    assert [first.item(), second.item()] == pytest.approx([1 - 2 * 0.1 * 3, 2 - 2 * 0.025 * 4])
 
 
 @pytest.mark.parametrize("total", [1, 7, 100, 2_700, 36_000, 10**6])
