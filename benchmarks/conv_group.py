@@ -5,7 +5,8 @@
 Kernels from the training region of the built-in photographs, locally normalised, with two penalties:
 
     l1      signed codes: `conv-group` with L1 on windows of 25 × 25; the recipe `sparse-coding` on patches
-    pools   codes ≥ 0, two kernels to a pool: the recipe `conv-group`; the recipe `group` on patches
+    pools   codes ≥ 0: the recipe `conv-group`, with pools over 2 × 2 positions; the recipe `group` on patches, which have
+            no positions, with one unit to a pool
 
 All are then applied convolutionally to 25 × 25 windows of the test region, in one way for all: units at every position
 that touches the window, so that all pixels count alike; codes of least 1/2 ‖x − D z‖² + weight ‖z‖₁ (signed, or ≥ 0
@@ -35,7 +36,7 @@ WINDOW, WINDOWS = 25, 100
 WEIGHTS = (2.6, 2.0, 1.4, 1.0, 0.7, 0.5, 0.35)
 ACTIVE = (40, 60, 90, 130)
 LCN = {"color": "gray", "whiten": "lcn", "lcn_sigma": 3.0, "scale": "none"}
-PAIRS = {"kind": "pools", "size": 2, "weight": 1.0}
+SINGLE = {"kind": "pools", "size": 1, "weight": 1.0}
 RELU = {"kind": "predict-refine", "activation": "relu"}
 LASSO: dict[str, Any] = {
     "model": {"encoder": {"activation": "shrink"}, "sparsity": {"kind": "l1", "weight": 1.0}, "output": "code"}
@@ -43,7 +44,7 @@ LASSO: dict[str, Any] = {
 # the recipe on windows, and the one on patches, each with its changes; the sign of the codes
 SYSTEMS: dict[str, tuple[tuple[str, dict[str, Any]], tuple[str, dict[str, Any]], str]] = {
     "l1": (("conv-group", LASSO), ("sparse-coding", {"model": {"sparsity": {"weight": 1.0}}}), "signed"),
-    "pools": (("conv-group", {}), ("group", {"model": {"encoder": RELU, "sparsity": PAIRS}}), "nonnegative"),
+    "pools": (("conv-group", {}), ("group", {"model": {"encoder": RELU, "sparsity": SINGLE}}), "nonnegative"),
 }
 
 

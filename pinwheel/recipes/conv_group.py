@@ -1,4 +1,4 @@
-"""Convolutional ReLU with group sparsity: pools over positions and maps, L2 pooling as the output (lecture 9.1)."""
+"""Convolutional ReLU with group sparsity: pools over positions, L2 pooling as the output (lecture 9.1)."""
 
 from pinwheel.recipes.recipe import Recipe
 from pinwheel.specs import Conv, Model, Pools, PredictRefine, Preprocessing, Resources, Solver, Training, TrainSpec
@@ -7,8 +7,9 @@ CONV_GROUP = Recipe(
     name="conv-group",
     title="Convolutional group sparsity",
     summary=(
-        "Kernels learned on whole windows, in pairs that share a pool: edges of all orientations, and the crosses, "
-        "corners and centres that patches do not need. What it answers are the pools, little moved by small shifts."
+        "Kernels learned on whole windows, each pooled over neighbouring positions: edges of all orientations, and the "
+        "crosses, corners and centres that patches do not need. What it answers are the pools, little moved by small "
+        "shifts."
     ),
     paper=(
         "K. Kavukcuoglu, P. Sermanet, Y. Boureau, K. Gregor, M. Mathieu and Y. LeCun, Learning Convolutional Feature "
@@ -24,7 +25,7 @@ CONV_GROUP = Recipe(
         model=Model(
             connection=Conv(units=64, kernel_size=9, norm="fixed", update="diagonal-hessian"),
             encoder=PredictRefine(activation="relu", weight=1.0, solver=Solver(max_iterations=10, tolerance=0)),
-            sparsity=Pools(weight=1.0, layout="maps", size=2, window=2),
+            sparsity=Pools(weight=1.0, layout="maps", size=1, window=2),
             output="pooled",
         ),
         training=Training(epochs=2, batch_size=16, learning_rate=3e-3, revive_after=500),
