@@ -18,7 +18,7 @@ DRSAE_PAPER = Recipe(
     paper="J. T. Rolfe and Y. LeCun, Discriminative Recurrent Sparse Auto-Encoders, ICLR 2013, arXiv:1301.3775",
     needs_labels=True,
     dataset="digits",
-    cost="1100 epochs of 20 000 digits with 400 units and 11 passes: COST",
+    cost="1100 epochs of 20 000 digits with 400 units and 11 passes: about three hours on two CPU cores",
     spec=TrainSpec(
         preprocessing=Preprocessing(scale="unit-norm"),
         model=Model(
