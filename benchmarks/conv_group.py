@@ -5,8 +5,8 @@
 Kernels from the training region of the built-in photographs, locally normalised, with two penalties:
 
     l1      signed codes: `conv-group` with L1 on windows of 25 × 25; the recipe `sparse-coding` on patches
-    pools   codes ≥ 0: the recipe `conv-group`, with pools over 2 × 2 positions; the recipe `group` on patches, which have
-            no positions, with one unit to a pool
+    pools   codes ≥ 0: the recipe `conv-group`, with pools over 2 × 2 positions; the recipe `group` on patches, which
+            have no positions, with one unit to a pool
 
 All are then applied convolutionally to 25 × 25 windows of the test region, in one way for all: units at every position
 that touches the window, so that all pixels count alike; codes of least 1/2 ‖x − D z‖² + weight ‖z‖₁ (signed, or ≥ 0

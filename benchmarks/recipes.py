@@ -4,8 +4,8 @@
 
 Starts a service with one training worker, creates the built-in data sets and trains one recipe after the other, all
 over HTTP. Held out are the test digits, or a quarter of the photographs. Prints a table; `--pictures` writes each
-recipe's filters and the maps that prove it, `--page` the numbers into the recipe's section. `drsae` and `drsae-paper` take
-minutes and are left out where they are not asked for (30 epochs then, as in the demo, and 33).
+recipe's filters and the maps that prove it, `--page` the numbers into the recipe's section. `drsae` and `drsae-paper`
+take minutes and are left out where they are not asked for (30 epochs then, as in the demo, and 33).
 """
 
 import argparse
