@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from worker.sparse.bounds import PerUnit, Rates
 from worker.sparse.classifier import Softmax
 from worker.sparse.connections import Connection
-from worker.sparse.encoders import Encoder, Inferred, PredictRefine
+from worker.sparse.encoders import Encoder, Inferred, PredictRefine, Recurrent
 from worker.sparse.sparsity import Penalty, PoolNorm, Tree
 
 Phase: TypeAlias = Literal["joint", "dictionary", "encoder"]
@@ -83,6 +83,18 @@ class Autoencoder(nn.Module):
     def kept(self) -> Tensor | None:
         """(units,) bool: the units that have not been cut, where units can be."""
         return self.sparsity.kept if isinstance(self.sparsity, Tree) else None
+
+    @property
+    def recurrent(self) -> Recurrent | None:
+        """The encoder, or what predicts its codes, where its units explain each other away directly."""
+        encoder = self.encoder.predictor if isinstance(self.encoder, PredictRefine) else self.encoder
+        return encoder if isinstance(encoder, Recurrent) else None
+
+    def progress(self, x: Tensor) -> Tensor:
+        """(batch, inputs) → codes after each pass, (passes, batch, units). Raises ValueError where there are none."""
+        if self.recurrent is None:
+            raise ValueError(f"the encoder {type(self.encoder).__name__} has no passes between its units")
+        return self._cut(self.recurrent.progress(x))
 
     def encode(self, x: Tensor, passes: int | None = None) -> Tensor:
         """(batch, inputs) → codes (batch, units). `passes` replaces the number that a recurrent encoder has."""

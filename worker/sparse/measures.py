@@ -33,6 +33,17 @@ def dead_units(code: Tensor) -> int:
     return int((code == 0).all(0).sum())
 
 
+def angles(first: Tensor, second: Tensor, mean_square: Tensor | None = None) -> Tensor:
+    """Radians between the rows of both (rows, inputs), float64 (rows,); a row of zeros is at a right angle to others.
+
+    With `mean_square` (inputs,) of the inputs that rows are multiplied with, entries count by what comes in there.
+    2 atan2(‖u − v‖, ‖u + v‖) of unit vectors u, v: the arc cosine of u · v loses half of the digits near 0.
+    """
+    size = 1.0 if mean_square is None else mean_square.double().sqrt()
+    u, v = (torch.nn.functional.normalize(rows.double() * size, dim=1) for rows in (first, second))
+    return 2 * torch.atan2(torch.linalg.vector_norm(u - v, dim=1), torch.linalg.vector_norm(u + v, dim=1))
+
+
 def classification_error(logits: Tensor, labels: Tensor) -> float:
     return float((logits.argmax(1) != labels).double().mean())
 
@@ -48,7 +59,7 @@ class Tally:
         self.gathered = gathered
         self.active = torch.zeros(units, dtype=torch.float64, device=device)
         self.first = torch.zeros(inputs, dtype=torch.float64, device=device)
-        self.second = torch.zeros((), dtype=torch.float64, device=device)
+        self.second = torch.zeros(inputs, dtype=torch.float64, device=device)
         self.error = torch.zeros((), dtype=torch.float64, device=device)
         self.wrong: Tensor | None = None
 
@@ -65,7 +76,7 @@ class Tally:
         self.count += len(x)
         self.active += (code != 0 if active is None else active).sum(0)
         self.first += x.sum(0, dtype=torch.float64)
-        self.second += x.double().square().sum()
+        self.second += x.double().square().sum(0)
         self.error += (x - reconstruction).square().sum(dtype=torch.float64)
         if logits is not None and labels is not None:
             wrong = (logits.argmax(1) != labels).sum()
@@ -75,6 +86,10 @@ class Tally:
         """(filters,) share of the inputs, and of the places in them, that switch each filter on"""
         used = self.gathered(self.active)
         return (used * len(used) / len(self.active) / self.count).float()
+
+    def mean_square(self) -> Tensor:
+        """(inputs,) of the inputs"""
+        return self.second / self.count
 
     def values(self, kept: Tensor | None = None) -> dict[str, float]:
         """Every measure that is defined: inputs that do not vary have no unexplained variance.
@@ -90,8 +105,9 @@ class Tally:
         }
         if kept is not None:
             values["pruned_units"] = float((~kept).sum())
-        deviation = float(self.second - self.first.square().sum() / self.count)
-        if deviation > 1e-12 * float(self.second):
+        second = self.second.sum()
+        deviation = float(second - self.first.square().sum() / self.count)
+        if deviation > 1e-12 * float(second):
             values["unexplained_variance"] = float(self.error) / deviation
         if self.wrong is not None:
             values["classification_error"] = float(self.wrong) / self.count

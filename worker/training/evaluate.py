@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from pinwheel.pictures.unit_kinds import CATEGORICAL, PART
 from worker.data.inputs import Source
 from worker.data.random import generator_for
 from worker.sparse.autoencoder import Autoencoder, Phase
 from worker.sparse.encoders import PredictRefine
 from worker.sparse.labelled import Labelled
-from worker.sparse.measures import Tally
+from worker.sparse.measures import Tally, angles
 
 MOST_CODES = 2**25  # numbers of all codes that are found at once
 # Inputs whose exact codes are found to say what the predicted ones miss, and how well they are found.
@@ -45,10 +46,19 @@ def evaluate(model: Autoencoder, inputs: Source, indices: Tensor, phase: Phase =
         for name, term in energy.terms.items():
             terms[name] = terms.get(name, torch.zeros_like(term, dtype=torch.float64)) + term.double() * len(x)
     weighted = {name: float(term) / len(indices) for name, term in terms.items()}
-    values = {"loss": sum(weighted.values()), **weighted, **tally.values(model.kept)}
+    values = {"loss": sum(weighted.values()), **weighted, **tally.values(model.kept), **counts(model, tally)}
     if isinstance(model.encoder, PredictRefine) and phase != "dictionary":
         values["code_gap"] = code_gap(model, model.encoder, inputs.take(indices[: gap_inputs(model)])[0])
     return Evaluation(values, tally.usage())
+
+
+def counts(model: Autoencoder, tally: Tally) -> dict[str, float]:
+    """Parts and categorical units among those in use; nothing where units are neither."""
+    if model.recurrent is None:
+        return {}
+    dictionary = model.connection.dictionary.t()
+    angle = angles(model.recurrent.encoder, dictionary, tally.mean_square())[tally.usage() > 0]
+    return {"part_units": float((angle < PART).sum()), "categorical_units": float((angle > CATEGORICAL).sum())}
 
 
 @torch.inference_mode()

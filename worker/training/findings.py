@@ -10,24 +10,29 @@ from worker.data.inputs import Source
 from worker.sparse.autoencoder import Autoencoder
 from worker.sparse.sparsity import PoolNorm
 from worker.training.invariance import invariance
+from worker.training.part_units import MOST_UNITS, part_units
 from worker.training.prepare import Prepared
+from worker.training.publish import Pictured
 
 Notes: TypeAlias = dict[str, Any]
 Seen: TypeAlias = Callable[[Tensor], Tensor]
 
-MOST_UNITS = 2048
 COACTIVATION_INPUTS = 5000
 
 
 @torch.inference_mode()
-def found(model: Autoencoder, parts: Prepared, seen: Seen, notes: dict[str, Any]) -> tuple[Tensor | None, Notes]:
-    """Measured on the inputs that the metrics are computed on: the share of them with both units active (units, units),
-    where that is not too much; and what is noted in the record. `seen` is what the model sees of images (n, inputs).
+def found(
+    model: Autoencoder, parts: Prepared, seen: Seen, notes: dict[str, Any], pictured: Pictured
+) -> tuple[dict[str, Tensor], Notes]:
+    """Measured on the inputs that the metrics are computed on. Of the units: the share of the inputs with both active,
+    `coactivation` (units, units), where that is not too much, and what `part_units` finds. And what is noted in the
+    record. `seen` is what the model sees of images (n, inputs).
     """
-    together = None
+    classifier = None if model.classifier is None else model.classifier.weights
+    units = part_units(model, parts.evaluated, parts.whole, pictured, classifier)
     if model.filters == model.units <= MOST_UNITS:
-        together = coactivation(model, parts.evaluated, parts.whole[:COACTIVATION_INPUTS])
-    return together, {"pruning": notes.get("pruning"), "invariance": moved(model, parts, seen)}
+        units["coactivation"] = coactivation(model, parts.evaluated, parts.whole[:COACTIVATION_INPUTS])
+    return units, {"pruning": notes.get("pruning"), "invariance": moved(model, parts, seen)}
 
 
 def coactivation(model: Autoencoder, inputs: Source, indices: Tensor) -> Tensor:

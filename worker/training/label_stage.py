@@ -14,7 +14,9 @@ from worker.training.build import classifier_from, need_classes
 from worker.training.bundle import Bundle
 from worker.training.checkpoint import Carried
 from worker.training.evaluate import Evaluation, evaluate_labels
+from worker.training.features import FeatureInputs
 from worker.training.layer_stage import PICTURED_INPUTS, dropped, hidden
+from worker.training.part_units import part_units
 from worker.training.prepare import Opened, optimizer_of, prepared
 from worker.training.publish import Findings, Pictured, Under, encoder_filters, write_labelled
 from worker.training.stage import Loss, Stage
@@ -66,23 +68,39 @@ class LabelStage(Stage):
 
     @torch.inference_mode()
     def write(self, folder: Path, evaluation: Evaluation, step: int) -> None:
-        changed = [] if self.model.stack is None else self._changed(self.model.stack)
         findings = Findings(evaluation, step)
-        write_labelled(folder, self.model, self.spec, self.parts.dataset, self.below, changed, findings)
+        write_labelled(folder, self.model, self.spec, self.parts.dataset, self.below, self._changed(), findings)
 
-    def _changed(self, stack: Stack) -> list[dict[str, Tensor]]:
-        """Of each layer what its units look for now, and how often they are used."""
-        examples, _ = self.opened.evaluated.take(self.parts.whole[:PICTURED_INPUTS])
+    def _changed(self) -> list[dict[str, Tensor]]:
+        """Of each layer what is told of its units now."""
+        stack, examples = self.below.stack, self.opened.evaluated.take(self.parts.whole[:PICTURED_INPUTS])[0]
         found, shape = [], self.opened.train.shape
         for number, layer in enumerate(layers(self.spec)):
-            model, under = stack.layer(number), None
+            under = None
             if number > 0:
                 under = Under(stack.up_to(number), stack.under(number), examples)
             pictured = Pictured(layer.model, number, shape, self.opened.preprocessor, under)
-            counts = torch.zeros(model.units, dtype=torch.float64, device=examples.device)
-            for x in torch.split(examples, max(1, CODES_AT_ONCE // stack.longest)):
-                counts += model.sparsity.active(stack.encode(x, number)).sum(0)
-            usage = (model.connection.gathered(counts / len(examples)) / model.connection.uses).float()
-            found.append({**encoder_filters(model, pictured), "usage": usage})
-            shape = as_image(model.feature_shape)
+            moved = {} if self.model.stack is None else looks_and_usage(stack, pictured, examples)
+            found.append(moved | self._part_units(stack, pictured))
+            shape = as_image(stack.layer(number).feature_shape)
         return found
+
+    def _part_units(self, stack: Stack, pictured: Pictured) -> dict[str, Tensor]:
+        """What explains the units of a layer, where it is recurrent; the classifier is on the top one."""
+        model, inputs = stack.layer(pictured.number), self.opened.evaluated
+        if model.recurrent is None:
+            return {}
+        classifier = self.model.classifier.weights if pictured.number == len(stack) - 1 else None
+        if pictured.under is not None:
+            inputs = FeatureInputs(inputs, pictured.under.stack, pictured.under.between)
+        return part_units(model, inputs, self.parts.whole, pictured, classifier)
+
+
+def looks_and_usage(stack: Stack, pictured: Pictured, examples: Tensor) -> dict[str, Tensor]:
+    """What the units of a layer look for, and the share of `examples` (n, inputs of the stack) that use each."""
+    model = stack.layer(pictured.number)
+    counts = torch.zeros(model.units, dtype=torch.float64, device=examples.device)
+    for x in torch.split(examples, max(1, CODES_AT_ONCE // stack.longest)):
+        counts += model.sparsity.active(stack.encode(x, pictured.number)).sum(0)
+    usage = (model.connection.gathered(counts / len(examples)) / model.connection.uses).float()
+    return {**encoder_filters(model, pictured), "usage": usage}

@@ -118,9 +118,10 @@ class LayerStage(Stage):
         notes = dict(self.carried.notes)
         if "pruning" in notes:
             notes["pruning"] = notes["pruning"] | {"energy_after": evaluation.values["loss"]}
-        together, told = found(self.model, self.parts, self._seen, notes)
-        findings = Findings(evaluation, step, together, told)
-        write_layer(folder, self.model, self.spec, self._pictured(), self.parts.dataset, self.below, findings)
+        pictured = self._pictured()
+        units, told = found(self.model, self.parts, self._seen, notes, pictured)
+        findings = Findings(evaluation, step, units, told)
+        write_layer(folder, self.model, self.spec, pictured, self.parts.dataset, self.below, findings)
 
     def _seen(self, x: Tensor) -> Tensor:
         """(n, inputs) of the image → (n, inputs) of this layer"""

@@ -68,7 +68,7 @@ class Findings:
 
     evaluation: Evaluation
     step: int
-    coactivation: Tensor | None = None  # (units, units) share of the inputs with both active
+    units: dict[str, Tensor] = field(default_factory=dict)  # into units.safetensors
     notes: dict[str, Any] = field(default_factory=dict)  # into model.json
 
 
@@ -160,8 +160,14 @@ UNIT_DIMENSIONS = {
     "explaining_away": (0, 1),
     "inhibition": (0, 1),
     "coactivation": (0, 1),
+    "overlap": (0, 1),
     "classifier": (1,),
+    "example_codes": (2,),
+    **dict.fromkeys(("example_inputs", "example_labels", "example_passes", "class_means"), ()),
+    **dict.fromkeys(("optimal_units", "optimal_decoders"), ()),
 }
+# tensors of units by their numbers
+NUMBERED = ("parent", "optimal_units")
 
 
 def without_cut(tensors: dict[str, Tensor], kept: Tensor | None) -> dict[str, Tensor]:
@@ -176,9 +182,7 @@ def without_cut(tensors: dict[str, Tensor], kept: Tensor | None) -> dict[str, Te
         left[name] = tensor
     numbers = torch.full((len(kept) + 1,), -1)  # the last entry stands for −1, the parent of roots
     numbers[indices.cpu()] = torch.arange(len(indices))
-    if "parent" in left:
-        left["parent"] = numbers[left["parent"]]
-    return left
+    return left | {name: numbers[left[name]] for name in NUMBERED if name in left}
 
 
 @contextmanager
@@ -208,9 +212,7 @@ def write_layer(
     weights = {in_layer(name, number): tensor for name, tensor in layer.items()}
     usage, norm = findings.evaluation.usage, model.connection.norms()
     told = {**filters(model, pictured), **structure(model, pictured.spec), "usage": usage, "norm": norm}
-    if findings.coactivation is not None:
-        told["coactivation"] = findings.coactivation
-    units = without_cut(told, model.kept)
+    units = without_cut(told | findings.units, model.kept)
     entry = {
         "units": len(units["norm"]),
         "feature_shape": list(model.feature_shape if model.kept is None else (len(units["norm"]),)),
@@ -246,7 +248,7 @@ def write_labelled(
     findings: Findings,
 ) -> None:
     """Write the bundle of the layers of `below` with a classifier on them, whole or not at all. `changed` is what is
-    told of the units of each layer where it has learned on, empty where none has."""
+    told of the units of each layer besides what `below` tells."""
     weights = without_classifier(below.weights) | {"classifier": model.classifier.weights.detach()}
     for number, layer in enumerate(model.models):
         weights |= {in_layer(name, number): tensor for name, tensor in encoder_weights(layer).items()}

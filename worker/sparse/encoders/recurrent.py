@@ -83,6 +83,16 @@ class Recurrent(Encoder):
             return code
         return last_signed_code(drive, matrix, self.bias, passes)
 
+    def progress(self, x: Tensor) -> Tensor:
+        """(batch, inputs) → the codes after each pass, (passes, batch, units)"""
+        drive, matrix, codes = x @ self.encoder.t(), self.matrix(), []
+        code = torch.zeros_like(drive)
+        for _ in range(self.passes):
+            value = torch.addmm(drive, code, matrix.t())
+            code = shrink(value, self.bias) if self.signed else (value - self.bias).relu()
+            codes.append(code)
+        return torch.stack(codes)
+
     def matrix(self) -> Tensor:
         """S = I + S̃ (units, units)"""
         return self.explaining_away + self.identity
