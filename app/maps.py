@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.filters import read_units
+from app.fitting import refused
 from pinwheel.errors import Gone
 from pinwheel.files import layers_of
 from pinwheel.pictures.inhibition import draw_inhibition, inhibition_numbers, most_inhibited
 from pinwheel.pictures.invariance import draw_invariance
 from pinwheel.pictures.orientation_map import orientation_map
 from pinwheel.pictures.orientation_sheet import draw_orientation
+from pinwheel.pictures.part_units import PartUnits, part_units_numbers
+from pinwheel.pictures.part_units_sheet import draw_part_units
 from pinwheel.pictures.sheet import Sheet
 from pinwheel.pictures.statistics import filter_statistics
 from pinwheel.pictures.topography import map_differences
@@ -22,6 +25,7 @@ from pinwheel.pictures.topography_sheet import draw_topography
 from pinwheel.pictures.tree import draw_tree, tree_numbers
 from pinwheel.pictures.tuning import tuning
 from pinwheel.pictures.unit_map import UnitMap
+from pinwheel.pictures.unit_sheet import draw_unit, one_unit_numbers
 from pinwheel.pictures.usage import draw_usage, usage_numbers
 
 FORMATS = {"png": "image/png", "svg": "image/svg+xml", "json": "application/json"}
@@ -41,11 +45,19 @@ class Material:
 
 
 @dataclass(frozen=True)
+class OneUnit:
+    """How one of the units alone is drawn, and its numbers."""
+
+    draw: Callable[[Material, int], Sheet]
+    numbers: Callable[[Material, int], dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class Kind:
     """One kind of map: which models have it, what it is made of, how it is drawn, its numbers.
 
     needs: tensors of units.safetensors that have to be there; takes: those that may be. on_map: whether the map that
-    the units lie on has to be there.
+    the units lie on has to be there. one_unit: for kinds that can be asked about one unit.
     """
 
     exists: Callable[[Mapping[str, Any]], bool]
@@ -54,6 +66,7 @@ class Kind:
     draw: Callable[[Material], Sheet]
     numbers: Callable[[Material], dict[str, Any]]
     on_map: bool = False
+    one_unit: OneUnit | None = None
 
 
 def available(record: Mapping[str, Any]) -> list[str]:
@@ -82,10 +95,31 @@ def read_material(path: Path, record: Mapping[str, Any], kind: str) -> Material:
     return Material(record, tensors, UnitMap.from_json(metadata["map"]) if "map" in metadata else None)
 
 
-def description(material: Material, kind: str) -> dict[str, Any]:
-    """The map in numbers."""
+def check_unit(record: Mapping[str, Any], kind: str, unit: int | None) -> None:
+    """Raises `InvalidConfig` for a kind that is about all units alone, and for a unit that there is not."""
+    if unit is None:
+        return
+    if KINDS[kind].one_unit is None:
+        able = ", ".join(name for name, each in KINDS.items() if each.one_unit is not None)
+        detail = f"unit is {unit}, and the map {kind} is about all units; one can be asked for with: {able}"
+        raise refused("#/query/unit", "not_allowed", detail)
+    if unit >= record["units"]:
+        last = record["units"] - 1
+        detail = f"{record['name']}@{record['version']} has {record['units']} units, 0 to {last}, and unit is {unit}"
+        raise refused("#/query/unit", "too_large", detail)
+
+
+def drawing(material: Material, kind: str, unit: int | None = None) -> Sheet:
+    """The map, or what it shows of one unit, as a picture."""
+    one = KINDS[kind].one_unit
+    return KINDS[kind].draw(material) if unit is None or one is None else one.draw(material, unit)
+
+
+def description(material: Material, kind: str, unit: int | None = None) -> dict[str, Any]:
+    """The same in numbers."""
     about = {"object": "map", "kind": kind, "model": material.record["name"], "version": material.record["version"]}
-    return about | KINDS[kind].numbers(material)
+    one = KINDS[kind].one_unit
+    return about | (KINDS[kind].numbers(material) if unit is None or one is None else one.numbers(material, unit))
 
 
 def _sparsity(record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -164,6 +198,15 @@ def _tree(material: Material) -> dict[str, Any]:
     return numbers | {"pruning": material.record.get("pruning")}
 
 
+def _draw_units(material: Material) -> Sheet:
+    return draw_part_units(PartUnits.of(material.tensors), material.title("units"), material.record.get("class_names"))
+
+
+def _draw_unit(material: Material, unit: int) -> Sheet:
+    found, title = PartUnits.of(material.tensors), material.title(f"unit {unit}")
+    return draw_unit(found, unit, title, material.record.get("class_names"))
+
+
 KINDS: dict[str, Kind] = {
     "topography": Kind(
         lambda record: bool(record.get("map")), ("decoder",), (), _draw_topography, _topography, on_map=True
@@ -182,6 +225,25 @@ KINDS: dict[str, Kind] = {
         (),
         _draw_tree,
         _tree,
+    ),
+    "units": Kind(
+        lambda record: "part_units" in (record.get("metrics") or {}),
+        ("decoder", "encoder", "usage", "angle", "plain_angle", "mean_active", "switched_late"),
+        (
+            "explaining_away",
+            "overlap",
+            "classifier",
+            "class_means",
+            "optimal_units",
+            "optimal_decoders",
+            "example_inputs",
+            "example_codes",
+            "example_passes",
+            "example_labels",
+        ),
+        _draw_units,
+        lambda material: part_units_numbers(PartUnits.of(material.tensors)),
+        one_unit=OneUnit(_draw_unit, lambda material, unit: one_unit_numbers(PartUnits.of(material.tensors), unit)),
     ),
     "usage": Kind(
         lambda record: True,

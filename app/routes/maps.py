@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from app.documented import content, errors
 from app.fitting import check_layer_of
 from app.formats.negotiate import choose
-from app.maps import FORMATS, KINDS, available, description, of_layer, read_material
+from app.maps import FORMATS, KINDS, available, check_unit, description, drawing, of_layer, read_material
 from app.routes.models import headers_of, units_of
 from app.services import Held
 from pinwheel.errors import InvalidConfig, NotFound
@@ -29,6 +29,7 @@ def read_map(
     services: Held,
     format: Annotated[str | None, Query(description="png, svg or json, instead of Accept.")] = None,
     layer: Annotated[int | None, Query(ge=0, description="Layer of a stack, from 0; the top one without.")] = None,
+    unit: Annotated[int | None, Query(ge=0, description="One unit alone, of the map `units`, from 0.")] = None,
 ) -> Response:
     """One map of a model as a picture or in numbers. `maps` of the model has those that exist for it."""
     record = services.models.find(model)
@@ -36,15 +37,17 @@ def read_map(
     check_layer_of(record, layer, "#/query/layer")
     record = of_layer(record, layer)
     _check(kind, record)
+    check_unit(record, kind, unit)
     chosen = choose(request.headers.get("accept"), format, FORMATS)
-    headers = headers_of(model, record, kind, chosen, *([] if layer is None else [str(layer)]))
+    asked = [*([] if layer is None else [str(layer)]), *([] if unit is None else [f"unit-{unit}"])]
+    headers = headers_of(model, record, kind, chosen, *asked)
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     material = read_material(units_of(services, record, layer), record, kind)
     if chosen == "json":
-        return JSONResponse(description(material, kind), headers=headers)
+        return JSONResponse(description(material, kind, unit), headers=headers)
     texts = {"model": name, "version": str(version), "step": str(record["step"]), "map": kind}
-    body = picture(lambda: KINDS[kind].draw(material), "png" if chosen == "png" else "svg", texts)
+    body = picture(lambda: drawing(material, kind, unit), "png" if chosen == "png" else "svg", texts)
     return Response(body, media_type=FORMATS[chosen], headers=headers)
 
 

@@ -83,9 +83,12 @@ class Model:
         """
         return fetch_filters(self._connection, self._path, format, view)
 
-    def map(self, kind: str, format: str = "png", layer: int | None = None) -> Any:
-        """A map of the model's units (`topography`, `tree`, …): bytes of a png or svg, a dict for json."""
-        params = _given(format=format, layer=layer)
+    def map(self, kind: str, format: str = "png", layer: int | None = None, unit: int | None = None) -> Any:
+        """A map of the model's units (`topography`, `tree`, …): bytes of a png or svg, a dict for json.
+
+        `unit`: what the map `units` has of one alone.
+        """
+        params = _given(format=format, layer=layer, unit=unit)
         answer = self._connection.send("GET", f"{self._path}/maps/{kind}", params=params)
         return answer.json() if format == "json" else answer.content
 

@@ -216,7 +216,7 @@ def pairs(found: PartUnits, source: UnitKind) -> tuple[Floats, Floats]:
 
 
 def correlation(found: PartUnits, source: UnitKind) -> float | None:
-    """Of the two numbers of `pairs`: −1 where S takes away what is explained, as in ISTA. None where one is constant."""
+    """Of both numbers of `pairs`: −1 where S takes away what is explained, as in ISTA; None where one is constant."""
     overlap, weights = pairs(found, source)
     if len(weights) < 2 or np.ptp(overlap) == 0 or np.ptp(weights) == 0:
         return None

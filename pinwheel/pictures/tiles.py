@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pinwheel.pictures.mosaic import Pixels, check_channels, filter_pixels, to_image
+from pinwheel.pictures.mosaic import Normalize, Pixels, check_channels, filter_pixels, to_image
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Tiles:
         return int(self.pixels.shape[2]) * self.scale
 
 
-def unit_tiles(filters: NDArray[np.floating], longest: int) -> Tiles:
+def unit_tiles(filters: NDArray[np.floating], longest: int, normalize: Normalize = "per-filter") -> Tiles:
     """`filters` (units, height, width, 1 or 3) with sides of at most `longest` pixels, near it where they are small."""
     height, width, channels = filters.shape[1:]
     check_channels(channels)
-    pixels = filter_pixels(filters)
+    pixels = filter_pixels(filters, normalize)
     if max(height, width) <= longest:
         return Tiles(pixels, longest // max(height, width))
     factor = longest / max(height, width)

@@ -17,6 +17,7 @@ import httpx2
 import numpy as np
 import pytest
 from gabors import gabors, pinwheel_map
+from part_unit_cases import planted
 from PIL import Image
 from safetensors.numpy import save_file
 
@@ -27,7 +28,7 @@ from pinwheel.store.connection import connect
 from pinwheel.store.jobs import JobStore, Publication
 
 PARENT = np.array(TreeShape(branching=[10, 2, 2]).parent_of_each())
-KINDS = ("topography", "orientation", "inhibition", "tree", "usage", "invariance")
+KINDS = ("topography", "orientation", "inhibition", "tree", "units", "usage", "invariance")
 INVARIANCE = {
     "shift": {"pixels_moved": [0, 1, 2], "pixels": [0.0, 0.6, 0.9], "code": [0.0, 0.5, 0.8], "pooled": [0.0, 0.2, 0.4]},
     "rotation": {"degrees": [0, 10, 20], "pixels": [0.0, 0.5, 0.8], "code": [0.0, 0.4, 0.7], "pooled": None},
@@ -51,7 +52,8 @@ class Shelf:
         claim = self.store.claim(job, "test")
         assert claim is not None
         version = self.store.reserve_version(claim, name)
-        record = {"name": name, "version": version, "job": job, "step": 7, "format": "pinwheel/1", "metrics": {}}
+        metrics = {"part_units": 0.0} if "angle" in tensors else {}
+        record = {"name": name, "version": version, "job": job, "step": 7, "format": "pinwheel/1", "metrics": metrics}
         record |= {"units": len(tensors["usage"]), "spec": {"model": {"sparsity": sparsity}}, **more}
         metadata = {"step": "7"} | ({"map": json.dumps(more["map"])} if more.get("map") else {})
         with self.artifacts.staged() as folder:
@@ -103,6 +105,8 @@ def shelf(store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     bare = torus_model()
     shelf.publish("plain", {name: bare[name] for name in ("decoder", "usage")}, {"kind": "l1"})
     ring = {"layout": "ring", "height": 1, "width": 256}
+    shelf.publish("parts", planted(), {"kind": "l1"}, class_names=["noughts", "ones", "twos"])
+    shelf.publish("unlabelled", planted(classes=0), {"kind": "l1"})
     shelf.publish("ring", bare, {"kind": "pools", "layout": "ring"}, map=ring)
     yield shelf
     client.flushall()
@@ -158,20 +162,21 @@ def drawing_in(answer: httpx2.Response) -> ElementTree.Element:
 
 
 def test_a_model_lists_the_maps_that_it_has(server: httpx2.Client) -> None:
-    maps = {name: list(asked(server, name).json()["maps"]) for name in ("smooth", "shuffled", "tree", "plain", "ring")}
-    assert maps == {
+    names = ("smooth", "shuffled", "tree", "plain", "ring", "parts")
+    assert {name: list(asked(server, name).json()["maps"]) for name in names} == {
         "smooth": ["topography", "orientation", "usage", "invariance"],
         "shuffled": ["topography", "orientation", "usage"],
         "tree": ["inhibition", "tree", "usage"],
         "plain": ["usage"],
         "ring": ["topography", "usage"],
+        "parts": ["units", "usage"],
     }
     assert asked(server, "smooth").json()["maps"]["usage"] == "/v1/models/smooth@1/maps/usage"
 
 
 def test_every_map_that_is_listed_comes_in_every_format(server: httpx2.Client) -> None:
     seen = set()
-    for name in ("smooth", "tree", "ring"):
+    for name in ("smooth", "tree", "ring", "parts"):
         for kind, address in asked(server, name).json()["maps"].items():
             seen.add(kind)
             picture = server.get(address)
@@ -226,7 +231,7 @@ def test_a_map_that_a_model_lacks_is_not_found_and_those_it_has_are_named(server
     assert answer.json()["available"] == ["usage"]
 
 
-@pytest.mark.parametrize("kind", ["orientations", "units", "topografy"])
+@pytest.mark.parametrize("kind", ["orientations", "unit", "topografy"])
 def test_an_unknown_kind_is_refused_with_all_kinds_and_those_of_the_model(server: httpx2.Client, kind: str) -> None:
     answer = server.get(f"/v1/models/tree/maps/{kind}")
     assert answer.status_code == 422
@@ -335,6 +340,51 @@ def test_usage_counts_the_units_that_are_never_used(server: httpx2.Client) -> No
     assert found["dead_units"] == 1
     assert len(found["usage"]) == 256
     assert found["quantiles"]["0.5"] == pytest.approx(0.1)
+
+
+def test_units_tell_parts_from_categories(server: httpx2.Client) -> None:
+    found = asked(server, "parts/maps/units?format=json").json()
+    assert found["counts"] == {"part": 6, "intermediate": 2, "categorical": 3, "dead": 1}
+    assert (found["part_below_rad"], found["categorical_above_rad"]) == (0.5, 0.7)
+    assert [unit["class"] for unit in found["units"][6:]] == [0, 0, 0, 1, 2, None]
+    assert found["correlation"] == {"part_to_part": pytest.approx(-1), "categorical_to_part": pytest.approx(-1)}
+    without = asked(server, "unlabelled/maps/units?format=json").json()
+    assert without["prototypes"] is None
+    assert {unit["class"] for unit in without["units"]} == {None}
+
+
+def test_one_unit_can_be_asked_for_in_every_format(server: httpx2.Client) -> None:
+    here = "parts@1/maps/units?unit=9"
+    whole, one, other = (asked(server, address) for address in ("parts@1/maps/units", here, here.replace("9", "3")))
+    assert len({whole.headers["etag"], one.headers["etag"], other.headers["etag"]}) == 3
+    assert len({whole.content, one.content, other.content}) == 3
+    assert "immutable" in one.headers["cache-control"]
+    known = {"If-None-Match": one.headers["etag"]}
+    assert server.get(f"/v1/models/{here}", headers=known).status_code == 304
+    image = Image.open(io.BytesIO(one.content))
+    drawing = drawing_in(asked(server, f"{here}&format=svg"))
+    assert (float(drawing.attrib["width"]), float(drawing.attrib["height"])) == image.size
+    numbers = asked(server, f"{here}&format=json").json()
+    assert (numbers["object"], numbers["kind"]) == ("map", "units")
+    unit = numbers["unit"]
+    assert (unit["unit"], unit["kind"], unit["class"], unit["class_weights"]) == (9, "categorical", 1, [0, 2, 0])
+    assert len(unit["incoming"]) == 10  # all that are in use
+
+
+@pytest.mark.parametrize(
+    ("address", "code", "said"),
+    [
+        ("parts/maps/units?unit=12", "too_large", "parts@1 has 12 units, 0 to 11, and unit is 12"),
+        ("parts/maps/usage?unit=3", "not_allowed", "unit is 3, and the map usage is about all units"),
+        ("parts/maps/units?unit=-1", "too_small", "greater than or equal to 0"),
+    ],
+)
+def test_a_unit_that_cannot_be_shown_is_refused(server: httpx2.Client, address: str, code: str, said: str) -> None:
+    refused = server.get(f"/v1/models/{address}")
+    assert refused.status_code == 422
+    (entry,) = refused.json()["errors"]
+    assert (entry["pointer"], entry["code"]) == ("#/query/unit", code)
+    assert said in entry["detail"]
 
 
 def test_filters_of_a_map_stand_as_they_lie_on_it(server: httpx2.Client) -> None:

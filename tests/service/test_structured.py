@@ -30,7 +30,7 @@ MODELS: dict[str, tuple[dict[str, Any], set[str]]] = {
         {"connection": {"units": 16}, "sparsity": {"shape": BRANCHING, "prune_below": 0.4}},
         {"tree", "usage", "invariance"},
     ),
-    "lista": ({"connection": {"units": 20}}, {"usage", "invariance"}),
+    "lista": ({"connection": {"units": 20}}, {"units", "usage", "invariance"}),
 }
 
 

@@ -32,13 +32,13 @@ MEASURED_INPUTS = 5000
 MOST_PARTS, MOST_CATEGORICAL, MOST_PASSES = 8, 10, 12  # that have optimal decoders
 MOST_PRODUCTS = 2**25  # numbers of all products of codes, of all passes together
 MOST_EXAMPLES, MOST_CLASSES = 8, 20
-RIDGE = 1e-6  # share of the mean square of a code
+RIDGE = 1e-3  # share of the mean square of a code
 
 
 @dataclass(frozen=True)
 class Passes:
-    """Over the inputs. `active`, `mean_active`, `switched_late` (units,): the share that has a unit on in the end, the mean
-    |z| where it is, the share that switches it on in the second pass. `mean_square` (inputs,) of the inputs themselves.
+    """Over the inputs. `active`, `mean_active`, `switched_late` (units,): the share that has a unit on in the end, the
+    mean |z| where it is, the share that switches it on in the second pass. `mean_square` (inputs,) of what comes in.
     `products` (passes, units, units): mean zᵗ zᵗᵀ of the passes `shown`, from 0; of none where units are too many.
     """
 
