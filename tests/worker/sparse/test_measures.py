@@ -27,6 +27,22 @@ def test_the_error_is_the_share_of_wrong_largest_logits() -> None:
     assert measures.classification_error(logits, torch.tensor([0, 0, 1])) == pytest.approx(2 / 3)
 
 
+def test_angles_are_between_directions_whatever_their_length() -> None:
+    first = torch.tensor([[2.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 1e-5], [0.0, 0.0]])
+    second = torch.tensor([[3.0, 3.0], [0.0, 9.0], [-1.0, 0.0], [1.0, 0.0], [1.0, 2.0]])
+    expected = torch.tensor([math.pi / 4, math.pi / 2, math.pi, 1e-5, math.pi / 2], dtype=torch.float64)
+    torch.testing.assert_close(measures.angles(first, second), expected, rtol=1e-6, atol=1e-12)
+
+
+def test_angles_count_an_input_by_what_comes_in_there() -> None:
+    first, second = torch.tensor([[1.0, 1.0, 5.0]]), torch.tensor([[1.0, 0.0, 0.0]])
+    alone = measures.angles(first, second, torch.tensor([1.0, 1.0, 0.0]))
+    assert float(alone) == pytest.approx(math.pi / 4)
+    assert float(measures.angles(first, second, torch.tensor([1.0, 3.0, 0.0]))) == pytest.approx(math.pi / 3)
+    same = measures.angles(first, second, torch.full((3,), 0.3))
+    torch.testing.assert_close(same, measures.angles(first, second))
+
+
 def test_a_tally_over_batches_is_the_measure_of_the_whole() -> None:
     generator = torch.Generator().manual_seed(0)
     x, rebuilt = (torch.rand(101, 7, generator=generator) for _ in range(2))
@@ -47,6 +63,7 @@ def test_a_tally_over_batches_is_the_measure_of_the_whole() -> None:
         rel=1e-6,
     )
     torch.testing.assert_close(tally.usage(), (code != 0).float().mean(0))
+    torch.testing.assert_close(tally.mean_square(), x.double().square().mean(0))
 
 
 def test_units_that_share_a_filter_are_counted_as_one_that_is_dead_where_none_is_on() -> None:

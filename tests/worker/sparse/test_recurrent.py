@@ -54,6 +54,17 @@ def test_the_gradient_of_the_unrolled_passes_is_that_of_finite_differences(passe
     assert torch.autograd.gradcheck(lambda u, s: Unrolled.apply(u, s, passes), (drive, matrix))
 
 
+@pytest.mark.parametrize("signed", [False, True])
+def test_progress_is_the_code_after_each_number_of_passes(signed: bool) -> None:
+    encoder, x = drawn(4)
+    encoder.signed = signed
+    with torch.no_grad():
+        codes = encoder.progress(x)
+        assert codes.shape == (4, BATCH, UNITS)
+        for number, code in enumerate(codes):
+            torch.testing.assert_close(code, encoder.predict(x, number + 1), rtol=1e-12, atol=1e-12)
+
+
 def test_without_gradients_the_code_is_the_same() -> None:
     encoder, x = drawn(7)
     with torch.no_grad():
