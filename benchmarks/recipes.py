@@ -34,6 +34,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 # Maps that show what a recipe is for.
 MAPS: dict[str, list[str]] = {
     "sparse-coding": ["usage"],
+    "drsae": ["units"],
     "group": ["invariance"],
     "topographic": ["topography", "invariance"],
     "conv-group": [],
@@ -108,16 +109,19 @@ def save(client: Client, http: httpx2.Client, job: Job, recipe: Recipe, folder: 
 
 
 def for_page(picture: bytes, kind: str) -> bytes:
-    """A PNG small enough for a page: of filters as much from the upper left as fits, anything else smaller."""
+    """A PNG small enough for a page: of filters as much from the upper left as fits, anything else in fewer colours, and
+    smaller where that is not enough."""
     image, small = Image.open(io.BytesIO(picture)), picture
     part = image
-    for share in (0.9**step for step in range(1, 40)):
+    for share in (0.9**step for step in range(40)):
         if len(small) <= MOST_BYTES:
             break
         sides = round(share * image.width), round(share * image.height)
         part = image.crop((0, 0, *sides)) if kind == "filters" else image.resize(sides, Image.Resampling.LANCZOS)
         out = io.BytesIO()
-        (part if kind == "filters" else part.convert("RGB").quantize(128)).save(out, "PNG", optimize=True)
+        (part if kind == "filters" else part.convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE)).save(
+            out, "PNG", optimize=True
+        )
         small = out.getvalue()
     return small
 
@@ -198,6 +202,19 @@ def of_tree(values: dict[str, Any]) -> list[str]:
     return [f"Mean usage by depth, root first (units): {usage}. {falls}."]
 
 
+def of_units(values: dict[str, Any]) -> list[str]:
+    counts, found = values["counts"], values["correlation"]
+    lines = [
+        f"{counts['part']} units are parts (row of E and column of D within {values['part_below_rad']} rad), "
+        f"{counts['categorical']} categorical (beyond {values['categorical_above_rad']} rad), {counts['intermediate']} "
+        "between."
+    ]
+    for source, words in (("part", "parts"), ("categorical", "categorical units")):
+        if (r := found[f"{source}_to_part"]) is not None:
+            lines.append(f"Weights from {words} into parts correlate with the overlaps of their columns by {r:.2f}.")
+    return lines
+
+
 def of_usage(values: dict[str, Any]) -> list[str]:
     return [
         f"The mean unit is active for {values['mean']:.1%} of the inputs; Gini index of usage {values['gini']:.2f}."
@@ -221,6 +238,7 @@ TOLD = {
     "orientation": of_orientation,
     "inhibition": of_inhibition,
     "tree": of_tree,
+    "units": of_units,
     "usage": of_usage,
     "invariance": of_invariance,
 }
