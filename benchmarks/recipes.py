@@ -109,8 +109,8 @@ def save(client: Client, http: httpx2.Client, job: Job, recipe: Recipe, folder: 
 
 
 def for_page(picture: bytes, kind: str) -> bytes:
-    """A PNG small enough for a page: of filters as much from the upper left as fits, anything else in fewer colours, and
-    smaller where that is not enough."""
+    """A PNG small enough for a page: of filters as much from the upper left as fits, anything else in fewer colours
+    and, where that is not enough, smaller."""
     image, small = Image.open(io.BytesIO(picture)), picture
     part = image
     for share in (0.9**step for step in range(40)):

@@ -106,6 +106,25 @@ def test_the_model_is_published_with_weights_and_filters(http: httpx2.Client, tr
     assert {"norm", "usage", "orientation_deg", "frequency"} <= set(statistics["units"][0])
 
 
+def test_the_units_of_the_model_are_told_apart(http: httpx2.Client, trained: dict[str, Any]) -> None:
+    found = http.get("/v1/models/digits-36/maps/units?format=json").json()
+    metrics, counts = trained["metrics"], found["counts"]
+    assert (counts["part"], counts["categorical"]) == (metrics["part_units"], metrics["categorical_units"])
+    assert (sum(counts.values()), counts["dead"]) == (36, metrics["dead_units"])
+    assert found["passes"] == [1, 2, 3, 4]
+    weights = load(http.get("/v1/models/digits-36/weights").content)
+    matrix = weights["layers.0.explaining_away"]
+    strongest = found["units"][5]["incoming"][0]
+    assert strongest["weight"] == pytest.approx(float(matrix[5, strongest["unit"]]), rel=1e-5)
+    for example in found["examples"]:
+        assert example["squared_error"][-1] < example["squared_norm"]
+        assert np.sum(example["probabilities"], axis=1) == pytest.approx(1)
+    for query in ("", "?unit=35"):
+        answer = http.get(f"/v1/models/digits-36/maps/units{query}")
+        assert Image.open(io.BytesIO(answer.content)).width > 1000
+    assert http.get("/v1/models/digits-36/maps/units?unit=36").status_code == 422
+
+
 def test_the_weights_encode_as_the_service_does(http: httpx2.Client, trained: dict[str, Any], digits: Digits) -> None:
     """A reference in float64 from the published tensors alone."""
     weights = {
