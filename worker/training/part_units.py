@@ -7,8 +7,8 @@
     optimal decoders   Dᵗ = argmin Σ ‖x − Dᵗ zᵗ‖²
 
 Rolfe and LeCun, ICLR 2013, sections 3 and 4, where the angle is the plain one. From inputs that are almost always zero
-E learns nothing and keeps the noise of its start, on digits a fifth of its norm²; D loses it. Weighted by what comes in
-it does not count.
+E learns nothing and keeps noise of its start (with Adam, on digits, a fifth of its norm²); D loses it. Weighted by what
+comes in it does not count.
 
 Measured on some of the inputs that the metrics are computed on. A value that does not exist is NaN. Pictures of inputs
 are those of the lowest layer alone: what a layer above another sees is no image.
