@@ -21,7 +21,8 @@ class Trained(Spec):
         "adam",
         description=(
             "How the dictionary follows its gradient: `adam`, by the training's optimizer, as everything else; or "
-            "divided by each unit's mean squared code, which keeps columns free of noise where all units are active at once."
+            "divided by each unit's mean squared code, which keeps columns free of noise where all units are active at "
+            "once."
         ),
     )
     update_rate: float = Field(0.1, gt=0, le=1, description="Share of a `diagonal-hessian` step that is taken.")
