@@ -8,7 +8,7 @@ CONV_GROUP = Recipe(
     title="Convolutional group sparsity",
     summary=(
         "Kernels learned on whole windows, each pooled over neighbouring positions: edges of all orientations, and the "
-        "crosses, corners and centres that patches do not need. What it answers are the pools, little moved by small "
+        "corners, curves and centres that patches do not need. What it answers are the pools, little moved by small "
         "shifts."
     ),
     paper=(
