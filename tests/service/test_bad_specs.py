@@ -335,6 +335,9 @@ def test_a_flood_of_errors_is_cut_short(http: httpx2.Client, photos: str) -> Non
     assert "more errors" in answer.json()["detail"]
 
 
+MOST_HOURS = {"drsae-paper": 4}  # as long as its authors trained; all others are done within an hour
+
+
 def test_every_recipe_fits_its_built_in_data_and_says_what_it_costs(http: httpx2.Client, photos: str) -> None:
     http.post("/v1/datasets", json={"source": {"type": "builtin", "name": "digits"}})
     recipes = http.get("/v1/recipes").json()["data"]
@@ -347,4 +350,4 @@ def test_every_recipe_fits_its_built_in_data_and_says_what_it_costs(http: httpx2
         assert answer.status_code == 200, (recipe["name"], answer.text)
         estimate = answer.json()["estimate"]
         assert estimate["parameters"] > 0
-        assert 5 < estimate["seconds"] < 3600, (recipe["name"], estimate)
+        assert 5 < estimate["seconds"] < MOST_HOURS.get(recipe["name"], 1) * 3600, (recipe["name"], estimate)
