@@ -136,7 +136,9 @@ def optimal_decoders(model: Autoencoder, inputs: Source, indices: Tensor, passes
     products, units = passes.products, units.to(inputs.device)
     ridge = RIDGE * products.diagonal(dim1=1, dim2=2).mean(1).clamp_min(torch.finfo(torch.float32).tiny)
     identity = torch.eye(model.units, dtype=torch.float64, device=inputs.device)
-    wanted = torch.linalg.solve(products + ridge[:, None, None] * identity, identity[:, units])
+    # by Cholesky: several general matrices on several threads make torch 2.13 fail with "Pivots given to lu_solve"
+    factor = torch.linalg.cholesky(products + ridge[:, None, None] * identity)
+    wanted = torch.cholesky_solve(identity[:, units].expand(len(products), -1, -1), factor)
     found = torch.zeros(len(products), len(units), inputs.size, dtype=torch.float64, device=inputs.device)
     for piece in batches_of(model, inputs, indices, model.recurrent.passes):
         x, _ = inputs.take(piece)

@@ -20,6 +20,7 @@ from worker.data.reader import from_arrays
 from worker.sparse.autoencoder import Autoencoder
 from worker.sparse.connections import Dense
 from worker.sparse.encoders import Recurrent
+from worker.sparse.encoders.recurrent import drsae_matrices
 from worker.sparse.sparsity import L1
 from worker.training.bundle import Bundle
 from worker.training.loop import Loop, train
@@ -92,6 +93,27 @@ def test_optimal_decoders_leave_no_more_than_any_other() -> None:
     for place, unit in enumerate(found["optimal_units"].tolist()):
         if unit < 4:
             np.testing.assert_allclose(found["optimal_decoders"][0, place].flatten(), expected[unit], atol=5e-3)
+
+
+def test_optimal_decoders_of_many_units_are_the_same_on_one_thread_and_on_two() -> None:
+    """A batch of general 400 × 400 systems cannot be solved on two threads by torch 2.13."""
+    _, inputs, _ = planted()
+    dictionary = torch.nn.functional.normalize(
+        torch.randn(INPUTS, 400, generator=torch.Generator().manual_seed(2)), dim=0
+    )
+    model = Autoencoder(Dense(dictionary, image=SHAPE), Recurrent(*drsae_matrices(dictionary, 11, 1.25)), L1(0.1))
+    spec = specs.Model(connection=specs.Dense(units=400), encoder=specs.Recurrent(passes=11), sparsity=specs.L1())
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            with torch.inference_mode():
+                pictured = Pictured(spec, 0, SHAPE, inputs.preprocessor)
+                found.append(part_units(model, inputs, torch.arange(COUNT), pictured, None)["optimal_decoders"])
+    finally:
+        torch.set_num_threads(before)
+    assert found[0].shape[0] == 11
+    torch.testing.assert_close(found[0], found[1], atol=1e-2, rtol=1e-2)
 
 
 def test_a_unit_that_others_switch_on_is_late() -> None:
