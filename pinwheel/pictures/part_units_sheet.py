@@ -96,17 +96,19 @@ class Classes:
         return min(CLASSES, len(self.found.classifier))
 
     @property
+    def _rows(self) -> int:
+        return -(-self._count // CLASS_COLUMNS)
+
+    @property
     def height(self) -> float:
-        return TITLE + -(-self._count // CLASS_COLUMNS) * _row(self.tiles) - GAP
+        return TITLE + self._rows * _row(self.tiles) - GAP
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        left = MARGIN
-        sheet.text(left, top + 8, "Classes: their mean input, and the units that speak for them most", weight="bold")
+        sheet.text(MARGIN, top + 8, "Classes: their mean input, and the units that speak for them most", weight="bold")
         means = None if self.found.class_means is None else unit_tiles(self.found.class_means, TILE_SIDE)
-        rows = -(-self._count // CLASS_COLUMNS)
         for label in range(self._count):
-            start = left + (label // rows) * (WIDTH - 2 * MARGIN + 40) / CLASS_COLUMNS
-            line = top + TITLE + (label % rows) * _row(self.tiles)
+            start = MARGIN + (label // self._rows) * (WIDTH - 2 * MARGIN + 40) / CLASS_COLUMNS
+            line = top + TITLE + (label % self._rows) * _row(self.tiles)
             name = f"{label}" if self.names is None else f"{self.names[label]}"
             sheet.text(start, line + self.tiles.height / 2, name[:6], weight="bold")
             if means is not None and label < len(means.pixels):

@@ -7,7 +7,7 @@ import numpy as np
 
 from pinwheel.pictures.part_units import PartUnits, unit_numbers
 from pinwheel.pictures.sheet import BLUE, FAINT, HEADER, MARGIN, SMALL_SIZE, Sheet
-from pinwheel.pictures.tiles import unit_tiles
+from pinwheel.pictures.tiles import Tiles, unit_tiles
 from pinwheel.pictures.unit_rows import (
     BAR,
     CAPTION,
@@ -49,7 +49,7 @@ def draw_unit(found: PartUnits, unit: int, title: str, class_names: Sequence[Any
     below = top + max(large.height + CAPTION, len(TOLD) * LINE) + SPACE
     connected = found.connections is not None
     height = below + (2 * (TITLE + row) + SPACE if connected else 0) + MARGIN / 2
-    width = 2 * MARGIN + across(tiles_of(found), PARTNERS)
+    width = 2 * MARGIN + across(tiles, PARTNERS)
     sheet = Sheet(max(width, 1300), height, title, _in_words(found, unit))
     for number, words in enumerate(("what it writes (D)", "what it looks for (E)")):
         left = MARGIN + number * (large.width + SPACE)
@@ -60,7 +60,7 @@ def draw_unit(found: PartUnits, unit: int, title: str, class_names: Sequence[Any
     if found.classifier is not None:
         _draw_classes(sheet, found, unit, left + NUMBERS_WIDTH + 80, top, class_names)
     if connected:
-        _draw_connections(sheet, found, unit, below)
+        _draw_connections(sheet, found, tiles, unit, below)
     return sheet
 
 
@@ -98,8 +98,7 @@ def _draw_classes(
         axes.set_xticks(range(len(weights)), [f"{name}"[:6] for name in names])
 
 
-def _draw_connections(sheet: Sheet, found: PartUnits, unit: int, top: float) -> None:
-    tiles = tiles_of(found)
+def _draw_connections(sheet: Sheet, found: PartUnits, tiles: Tiles, unit: int, top: float) -> None:
     incoming, outgoing = found.incoming(unit, PARTNERS), found.outgoing(unit, PARTNERS)
     longest = strongest(incoming, outgoing)
     row = TITLE + tiles.height + BAR + CAPTION + GAP
