@@ -29,8 +29,8 @@ demo: $(VENV)/.installed ## Train on hand-written digits, write pictures and fea
 up: $(VENV)/.installed ## Serve on this machine until Ctrl-C (ARGS="--port 9000")
 	$(BIN)/pinwheel up $(ARGS)
 
-test: $(VENV)/.installed-dev ## Run the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.installed-dev ## Run the whole test suite, two files at a time (ARGS="-n 0 tests/app" one by one)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.installed-dev ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check .

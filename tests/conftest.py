@@ -22,13 +22,14 @@ from pinwheel.up.valkey import Valkey
 
 
 @pytest.fixture(scope="session", autouse=True)
-def two_threads() -> None:
-    os.environ.setdefault("OMP_NUM_THREADS", "2")
+def one_thread_each() -> None:
+    """Trainers of several tests are at work side by side."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
 def store_url() -> Iterator[str]:
-    """An embedded store of its own, or the server named by PINWHEEL_TEST_REDIS_URL, which is emptied."""
+    """An embedded store of its own, or the server named by PINWHEEL_TEST_REDIS_URL, which is emptied (then `-n 0`)."""
     if url := os.environ.get("PINWHEEL_TEST_REDIS_URL"):
         yield url
         return

@@ -248,7 +248,11 @@ def test_npz_with_a_damaged_encrypted_or_oddly_packed_entry_is_refused(tmp_path:
         convert_here(tmp_path / "key", {"body": bytes(locked)})
 
 
-@pytest.mark.parametrize("body", [b"", b"PAR1....", b"%PDF-1.7", packed(b"plain text"), packed(npy(many())), b"GIF89a"])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"PAR1....", b"%PDF-1.7", packed(b"plain text"), packed(npy(many())), b"GIF89a"],
+    ids=["nothing", "parquet", "pdf", "packed text", "packed npy", "gif"],
+)
 def test_formats_that_are_not_read_are_told_which_are(tmp_path: Path, body: bytes) -> None:
     with pytest.raises(UnsupportedMediaType, match=re.escape("zip or tar of images (also .tar.gz), .npy, .npz, IDX")):
         convert_here(tmp_path, {"body": body})

@@ -228,7 +228,9 @@ def test_links_and_devices_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "inner", [zipped({"a.png": b""}), tarred({"a.png": b"x"}), packed(b"x"), b"7z\xbc\xaf\x27\x1c"]
+    "inner",
+    [zipped({"a.png": b""}), tarred({"a.png": b"x"}), packed(b"x"), b"7z\xbc\xaf\x27\x1c"],
+    ids=["zip", "tar", "gzip", "7z"],
 )
 def test_archives_inside_archives_are_refused(tmp_path: Path, inner: bytes) -> None:
     with pytest.raises(InvalidDataset, match=r"'inner.png' is an archive inside the archive"):

@@ -86,7 +86,7 @@ def test_training_features_are_centred_and_of_unit_variance(make_plan: MakePlan)
     x = Bundle.load(plan.out / "bundles" / "1").preprocessor.inputs(stripes(300).images).x
     seen = stack_.between[0].up(stack_.features(x, 0)).view(-1, 8)
     torch.testing.assert_close(seen.mean(0), torch.zeros(8), atol=1e-4, rtol=0)
-    assert float(seen.square().mean()) == pytest.approx(1, rel=1e-3)
+    assert seen.square().mean().item() == pytest.approx(1, rel=1e-3)
 
 
 def test_lower_layers_stay_as_they_were(make_plan: MakePlan) -> None:
