@@ -21,6 +21,7 @@ from worker.sparse.connections.dense import draw_dictionary
 from worker.sparse.encoders import Recurrent
 from worker.sparse.encoders.recurrent import drsae_matrices
 from worker.sparse.sparsity import L1
+from worker.training.captured import Captured
 from worker.training.prepare import ADAM_BETAS, adam
 
 INPUTS, CLASSES = 784, 10
@@ -39,9 +40,10 @@ def model_of(units: int, passes: int, device: str) -> Autoencoder:
 def our_step(model: Autoencoder, x: Tensor, labels: Tensor) -> Callable[[], Tensor]:
     optimizer = adam(model.rates())
     for group in optimizer.param_groups:
-        group["lr"] = RATE * group["multiplier"]
+        rate = RATE * group["multiplier"]
+        group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
 
-    def step() -> Tensor:
+    def learn(x: Tensor, labels: Tensor) -> Tensor:
         loss = model.energy(x, labels).loss
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -49,7 +51,8 @@ def our_step(model: Autoencoder, x: Tensor, labels: Tensor) -> Callable[[], Tens
         model.project()
         return loss.detach()
 
-    return step
+    learn_captured = Captured(learn) if x.is_cuda else learn
+    return lambda: learn_captured(x, labels)
 
 
 def eager_step(model: Autoencoder, x: Tensor, labels: Tensor) -> Callable[[], Tensor]:

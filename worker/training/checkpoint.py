@@ -127,7 +127,7 @@ def adam_state(tensors: dict[str, Tensor], name: str, parameter: Tensor) -> dict
     state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     # laid out and aligned in memory like a fresh state: the fused update counts on the first, equal sums on the second
     return {
-        key: value.clone() if value.dim() == 0 else torch.empty_like(parameter).copy_(value)
+        key: value.to(parameter.device, copy=True) if value.dim() == 0 else torch.empty_like(parameter).copy_(value)
         for key, value in state.items()
     }
 

@@ -9,9 +9,13 @@ from pinwheel import specs
 from pinwheel.specs import StackSpec, TrainSpec
 from worker.data.random import generator_for, keep_mask, permutation
 from worker.sparse.autoencoder import Autoencoder, Energy, Phase
+from worker.sparse.connections import Dense
+from worker.sparse.encoders import Feedforward, Recurrent
+from worker.sparse.sparsity import L1, Pools
 from worker.sparse.stack import Between
 from worker.training.build import fresh_model, restart_encoder
 from worker.training.bundle import Bundle
+from worker.training.captured import Captured
 from worker.training.checkpoint import Carried
 from worker.training.evaluate import Evaluation, evaluate
 from worker.training.features import between_of
@@ -51,6 +55,9 @@ class LayerStage(Stage):
         self.revival = None
         if self.training.revive_after is not None:
             self.revival = Revival(self.training.revive_after, self.model, self.training.seed, total)
+        self.captured: dict[bool, Captured] = {}
+        if self._can_be_captured():  # one for each phase: with labels, and without
+            self.captured = {supervised: Captured(self._learn) for supervised in (False, True)}
         self.carried = Carried({} if self.revival is None else {"ages": self.revival.ages})
 
     def _drawn(self, seen: Opened) -> Autoencoder:
@@ -73,15 +80,51 @@ class LayerStage(Stage):
             )
 
     def energy(self, x: Tensor, labels: Tensor | None, step: int) -> Energy:
-        seed, phase, noise = self.training.seed, self._phase(step), None
+        phase, noise = self._phase(step), None
         if isinstance(self.layer.model.sparsity, specs.Noise):
-            noise = generator_for(seed, "noise", step, x.device)
+            noise = generator_for(self.training.seed, "noise", step, x.device)
         if not self.parts.schedule.supervised(step):
             return self.model.energy(x, noise=noise, phase=phase)
-        generator = generator_for(seed, "dropout", step, x.device)
-        seen = dropped(x, self.training.input_dropout, generator)
-        visible = hidden(self.layer.model.classifier, len(x), self.model.num_features, generator)
+        seen, visible = self._hidden(x, step)
         return self.model.energy(x, labels, seen=seen, visible=visible, noise=noise, phase=phase)
+
+    def _hidden(self, x: Tensor, step: int) -> tuple[Tensor | None, Tensor | None]:
+        """What the encoder gets in place of `x`, and what the classifier sees of the features; None where all."""
+        generator = generator_for(self.training.seed, "dropout", step, x.device)
+        seen = dropped(x, self.training.input_dropout, generator)
+        return seen, hidden(self.layer.model.classifier, len(x), self.model.num_features, generator)
+
+    def update(self, x: Tensor, labels: Tensor | None, step: int, factor: float) -> Tensor:
+        if not self.captured or len(x) < self.parts.sampler.batch_size:
+            return super().update(x, labels, step, factor)
+        self.set_rates(factor)
+        supervised = self.parts.schedule.supervised(step)
+        seen, visible = self._hidden(x, step) if supervised else (None, None)
+        loss = self.captured[supervised](x, labels if supervised else None, seen, visible)
+        self.model.connection.forget()
+        return loss.clone()
+
+    def _learn(self, x: Tensor, labels: Tensor | None, seen: Tensor | None, visible: Tensor | None) -> Tensor:
+        """`update` in a form that can be captured."""
+        loss = self.model.energy(x, labels, seen=seen, visible=visible).loss
+        self.model.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.model.project()
+        return loss.detach()
+
+    def _can_be_captured(self) -> bool:
+        """Whether an update on a GPU reads nothing back, and draws and changes nothing but what `_learn` does."""
+        model, connection = self.model, self.model.connection
+        return (
+            self.opened.device.type == "cuda"
+            and isinstance(model.encoder, Recurrent | Feedforward)
+            and isinstance(model.sparsity, L1 | Pools)
+            and isinstance(connection, Dense)
+            and connection.hessian is None
+            and self.revival is None
+            and self.training.optimizer == "adam"
+        )
 
     def learned(self, x: Tensor, energy: Loss, step: int, factor: float) -> None:
         assert isinstance(energy, Energy)

@@ -129,19 +129,11 @@ class Loop:
         """One update; `self.step` counts it."""
         stage, parts = self.stage, self.parts
         stage.turn(self.step)
-        factor = parts.schedule.rate(self.step)
-        for group in stage.optimizer.param_groups:
-            group["lr"] = stage.training.learning_rate * factor * group["multiplier"]
         x, labels = parts.train.take(parts.sampler.indices(self.step))
-        energy = stage.energy(x, labels, self.step)
-        loss = energy.loss
-        stage.model.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        stage.optimizer.step()
-        stage.learned(x, energy, self.step, factor)
+        loss = stage.update(x, labels, self.step, parts.schedule.rate(self.step))
         self.step += 1
         self.samples += len(x)
-        self.losses.append(loss.detach())
+        self.losses.append(loss)
 
     def _after_update(self) -> None:
         now = time.monotonic()

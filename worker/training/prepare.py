@@ -121,7 +121,12 @@ def optimizer_of(training: Training, rates: Rates) -> torch.optim.Optimizer:
 
 
 def adam(rates: Rates) -> torch.optim.Optimizer:
-    return torch.optim.Adam(grouped(rates), betas=ADAM_BETAS, fused=True)
+    """On a GPU each rate is a tensor there, so that an update can be captured (`worker.training.captured`)."""
+    groups = grouped(rates)
+    on_gpu = groups[0]["params"][0].is_cuda
+    if on_gpu:
+        groups = [group | {"lr": torch.zeros((), device=group["params"][0].device)} for group in groups]
+    return torch.optim.Adam(groups, betas=ADAM_BETAS, fused=True, capturable=on_gpu)
 
 
 def grouped(rates: Rates) -> list[dict[str, Any]]:

@@ -36,6 +36,25 @@ class Stage(ABC):
     def energy(self, x: Tensor, labels: Tensor | None, step: int) -> Loss:
         """The energy of a batch (batch, inputs), with what is hidden from its parts in this step."""
 
+    def update(self, x: Tensor, labels: Tensor | None, step: int, factor: float) -> Tensor:
+        """Learn from a batch; `factor` is that of the schedule on every rate. Gives the loss before the update."""
+        self.set_rates(factor)
+        energy = self.energy(x, labels, step)
+        self.model.zero_grad(set_to_none=True)
+        energy.loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.learned(x, energy, step, factor)
+        return energy.loss.detach()
+
+    def set_rates(self, factor: float) -> None:
+        """A rate that is a tensor stays where it is: a captured update reads it there."""
+        for group in self.optimizer.param_groups:
+            rate = self.training.learning_rate * factor * group["multiplier"]
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
     @abstractmethod
     def learned(self, x: Tensor, energy: Loss, step: int, factor: float) -> None:
         """After the optimiser's update: what learns by other means, and the constraints. `factor` on every rate."""

@@ -101,6 +101,10 @@ class Connection(nn.Module, ABC):
                 self._known = (state, linear_map, bound_of(linear_map))
         return self._known[1:]
 
+    def forget(self) -> None:
+        """What is known of the dictionary: it was changed in a way that torch does not count."""
+        self._known = None
+
     def weighed(self, x: Tensor) -> Tensor:
         """c x, (batch, inputs): what the energy counts of each pixel"""
         return x if self.coverage is None else x * self.coverage
