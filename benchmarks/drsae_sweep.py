@@ -142,7 +142,9 @@ class Sweep:
         if "adversarial" in self.used:
             code = self.code(seen, self.codes)
             at_seen = torch.bmm(self.back(self.classified(code, y, visible)[0]), self.parameters[0])
-            seen = seen + labelled * self.columns["adversarial"] * at_seen.sign()
+            length = torch.linalg.vector_norm(at_seen, dim=2, keepdim=True).clamp_min(1e-12)
+            share = torch.rand(self.runs, self.batch, 1, device="cuda")
+            seen = seen + labelled * self.columns["adversarial"] * share * at_seen / length
         code = self.code(seen, self.codes)
         dictionary = self.parameters[3]
         residual = (torch.bmm(code, dictionary.mT) - x) / self.batch

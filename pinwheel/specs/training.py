@@ -32,6 +32,15 @@ class Training(Spec):
     input_dropout: float = Field(
         0.0, ge=0, lt=1, description="Share of inputs set to zero in the supervised phase (the target stays whole)."
     )
+    adversarial_norm: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        description=(
+            "In the supervised phase each input is moved by up to this (L2 norm, drawn evenly) to where its label is "
+            "harder to tell, before the encoder sees it (the target stays as it is). Without a classifier: nothing."
+        ),
+    )
     dictionary_fraction: float = Field(
         0.0,
         ge=0,

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from worker.sparse.adversarial import moved
 from worker.sparse.bounds import PerUnit, Rates
 from worker.sparse.classifier import Softmax
 from worker.sparse.connections import Connection
@@ -138,6 +139,17 @@ class Autoencoder(nn.Module):
             logits = self.classifier.logits(features if visible is None else features * visible)
             terms["classification"] = self.classifier.penalty(logits, labels)
         return Energy(terms, answer, decoded, reconstruction, logits)
+
+    def adversarial(self, x: Tensor, labels: Tensor, distances: Tensor, visible: Tensor | None = None) -> Tensor:
+        """Inputs (batch, inputs), each moved by its distance (batch, 1) to where its label is harder to tell."""
+        classifier = self.classifier
+        assert classifier is not None  # the spec's own check
+
+        def classification(at: Tensor) -> Tensor:
+            features = self.features(self.encode(at))
+            return classifier.penalty(classifier.logits(features if visible is None else features * visible), labels)
+
+        return moved(x, distances, self, classification)
 
     def energies(self, x: Tensor, code: Tensor) -> Tensor:
         """Reconstruction and sparsity of given codes, (batch,)"""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from worker.sparse.adversarial import moved
 from worker.sparse.autoencoder import Autoencoder
 from worker.sparse.bounds import Rates
 from worker.sparse.classifier import Softmax
@@ -40,6 +41,10 @@ class Labelled(nn.Module):
         features = x if self.stack is None else self.stack.features(x)
         logits = self.classifier.logits(features if visible is None else features * visible)
         return Labels({"classification": self.classifier.penalty(logits, labels)}, logits)
+
+    def adversarial(self, x: Tensor, labels: Tensor, distances: Tensor, visible: Tensor | None = None) -> Tensor:
+        """Inputs (batch, inputs), each moved by its distance (batch, 1) to where its label is harder to tell."""
+        return moved(x, distances, self, lambda at: self.energy(at, labels, visible).loss)
 
     def rates(self) -> Rates:
         """Every parameter that learns, with its learning rate relative to the base."""

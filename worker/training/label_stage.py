@@ -13,9 +13,10 @@ from worker.sparse.stack import CODES_AT_ONCE, Stack
 from worker.training.build import classifier_from, need_classes
 from worker.training.bundle import Bundle
 from worker.training.checkpoint import Carried
+from worker.training.drawn import draw
 from worker.training.evaluate import Evaluation, evaluate_labels
 from worker.training.features import FeatureInputs
-from worker.training.layer_stage import PICTURED_INPUTS, dropped, hidden
+from worker.training.layer_stage import PICTURED_INPUTS
 from worker.training.part_units import part_units
 from worker.training.prepare import Opened, optimizer_of, prepared
 from worker.training.publish import Findings, Pictured, Under, encoder_filters, write_labelled
@@ -49,10 +50,11 @@ class LabelStage(Stage):
 
     def energy(self, x: Tensor, labels: Tensor | None, step: int) -> Labels:
         assert labels is not None  # there are classes
-        generator = generator_for(self.training.seed, "dropout", step, x.device)
-        seen = dropped(x, self.training.input_dropout, generator)
-        visible = hidden(self.stage.classifier, len(x), self.features, generator)
-        return self.model.energy(x if seen is None else seen, labels, visible)
+        drawn = draw(x, step, self.training, self.stage.classifier, self.features)
+        seen = x if drawn.seen is None else drawn.seen
+        if drawn.distances is not None:
+            seen = self.model.adversarial(seen, labels, drawn.distances, drawn.visible)
+        return self.model.energy(seen, labels, drawn.visible)
 
     def learned(self, x: Tensor, energy: Loss, step: int, factor: float) -> None:
         self.model.project()

@@ -1,13 +1,13 @@
 """A stage that adds a layer: dictionary, encoder and what sparsity learns, on what the layers below answer."""
 
+from dataclasses import astuple
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from pinwheel import specs
 from pinwheel.specs import StackSpec, TrainSpec
-from worker.data.random import generator_for, keep_mask, permutation
+from worker.data.random import generator_for, permutation
 from worker.sparse.autoencoder import Autoencoder, Energy, Phase
 from worker.sparse.connections import Dense
 from worker.sparse.encoders import Feedforward, Recurrent
@@ -17,6 +17,7 @@ from worker.training.build import fresh_model, restart_encoder
 from worker.training.bundle import Bundle
 from worker.training.captured import Captured
 from worker.training.checkpoint import Carried
+from worker.training.drawn import NOTHING, Drawn, draw
 from worker.training.evaluate import Evaluation, evaluate
 from worker.training.features import between_of
 from worker.training.findings import found
@@ -85,28 +86,33 @@ class LayerStage(Stage):
             noise = generator_for(self.training.seed, "noise", step, x.device)
         if not self.parts.schedule.supervised(step):
             return self.model.energy(x, noise=noise, phase=phase)
-        seen, visible = self._hidden(x, step)
-        return self.model.energy(x, labels, seen=seen, visible=visible, noise=noise, phase=phase)
+        drawn = draw(x, step, self.training, self.layer.model.classifier, self.model.num_features)
+        seen = self._seen_by_encoder(x, labels, drawn)
+        return self.model.energy(x, labels, seen=seen, visible=drawn.visible, noise=noise, phase=phase)
 
-    def _hidden(self, x: Tensor, step: int) -> tuple[Tensor | None, Tensor | None]:
-        """What the encoder gets in place of `x`, and what the classifier sees of the features; None where all."""
-        generator = generator_for(self.training.seed, "dropout", step, x.device)
-        seen = dropped(x, self.training.input_dropout, generator)
-        return seen, hidden(self.layer.model.classifier, len(x), self.model.num_features, generator)
+    def _seen_by_encoder(self, x: Tensor, labels: Tensor | None, drawn: Drawn) -> Tensor | None:
+        if drawn.distances is None:
+            return drawn.seen
+        assert labels is not None  # there is a classifier
+        return self.model.adversarial(x if drawn.seen is None else drawn.seen, labels, drawn.distances, drawn.visible)
 
     def update(self, x: Tensor, labels: Tensor | None, step: int, factor: float) -> Tensor:
         if not self.captured or len(x) < self.parts.sampler.batch_size:
             return super().update(x, labels, step, factor)
         self.set_rates(factor)
         supervised = self.parts.schedule.supervised(step)
-        seen, visible = self._hidden(x, step) if supervised else (None, None)
-        loss = self.captured[supervised](x, labels if supervised else None, seen, visible)
+        drawn = NOTHING
+        if supervised:
+            drawn = draw(x, step, self.training, self.layer.model.classifier, self.model.num_features)
+        loss = self.captured[supervised](x, labels if supervised else None, *astuple(drawn))
         self.model.connection.forget()
         return loss.clone()
 
-    def _learn(self, x: Tensor, labels: Tensor | None, seen: Tensor | None, visible: Tensor | None) -> Tensor:
-        """`update` in a form that can be captured."""
-        loss = self.model.energy(x, labels, seen=seen, visible=visible).loss
+    def _learn(self, x: Tensor, labels: Tensor | None, *tensors: Tensor | None) -> Tensor:
+        """`update` in a form that can be captured; `tensors` are those of what was drawn."""
+        drawn = Drawn(*tensors)
+        seen = self._seen_by_encoder(x, labels, drawn)
+        loss = self.model.energy(x, labels, seen=seen, visible=drawn.visible).loss
         self.model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -171,16 +177,3 @@ class LayerStage(Stage):
         if self.below is None or self.between is None:
             return x
         return self.between.up(self.below.stack.features(x))
-
-
-def dropped(x: Tensor, share: float, generator: torch.Generator) -> Tensor | None:
-    """`x` (batch, inputs) with a `share` of its numbers set to zero; None where nothing is."""
-    return None if share == 0 else x * keep_mask((len(x), x.shape[1]), share, generator) / (1 - share)
-
-
-def hidden(classifier: specs.Classifier, batch: int, features: int, generator: torch.Generator) -> Tensor | None:
-    """(batch, features) 0 for what a classifier does not see in this step; None where it sees all. Not scaled up: the
-    classifier divides by the norm of what it sees."""
-    if not isinstance(classifier, specs.Softmax) or classifier.dropout == 0:
-        return None
-    return keep_mask((batch, features), classifier.dropout, generator)

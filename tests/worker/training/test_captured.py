@@ -17,7 +17,10 @@ from worker.training.plan import Plan
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 EXACT = {"resources": {"device": "cuda", "precision": "float32"}}
-HIDING = {"model": {"classifier": {"dropout": 0.5}}, "training": {"input_dropout": 0.2, "unsupervised_fraction": 0.4}}
+HIDING = {
+    "model": {"classifier": {"dropout": 0.5}},
+    "training": {"input_dropout": 0.2, "adversarial_norm": 0.05, "unsupervised_fraction": 0.4},
+}
 FEEDFORWARD = {
     "model": {"encoder": {"kind": "feedforward"}, "connection": {"update": "adam"}},
     "training": {"revive_after": None},
@@ -63,7 +66,10 @@ def test_a_captured_training_goes_on_from_a_checkpoint(make_plan: MakePlan) -> N
 
 
 def test_without_draws_on_the_device_a_gpu_learns_what_a_cpu_learns(make_plan: MakePlan, tmp_path: Path) -> None:
-    nothing_hidden = {"model": {"classifier": {"dropout": 0.0}}, "training": {"input_dropout": 0.0, "epochs": 2}}
+    nothing_hidden = {
+        "model": {"classifier": {"dropout": 0.0}},
+        "training": {"input_dropout": 0.0, "adversarial_norm": 0.0, "epochs": 2},
+    }
     on_gpu = trained(make_plan(small_recipe("drsae", **{**nothing_hidden, **EXACT})))
     same(trained(make_plan(small_recipe("drsae", **nothing_hidden))), on_gpu, 1e-2)
 

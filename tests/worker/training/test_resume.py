@@ -15,7 +15,10 @@ from worker.training.loop import train
 from worker.training.plan import Plan
 
 TOTAL = 60
-WITH_DROPOUT = {"model": {"classifier": {"dropout": 0.5}}, "training": {"input_dropout": 0.2}}
+WITH_DROPOUT = {
+    "model": {"classifier": {"dropout": 0.5}},
+    "training": {"input_dropout": 0.2, "adversarial_norm": 0.1},
+}
 
 
 def bundle(plan: Plan) -> dict[str, bytes]:

@@ -169,7 +169,7 @@ class Unrolled(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
         codes, matrix = ctx.saved_tensors
         units = matrix.shape[0]
         errors = torch.empty_like(codes)  # gradients at the pre-activations
@@ -177,6 +177,8 @@ class Unrolled(torch.autograd.Function):
         for t in range(len(codes) - 1, 0, -1):
             torch.mm(errors[t], matrix, out=errors[t - 1])
             mask_(errors[t - 1], codes[t - 1], out=errors[t - 1])
+        if not ctx.needs_input_grad[1]:
+            return errors.sum(0), None, None
         later, earlier = errors[1:].reshape(-1, units), codes[:-1].reshape(-1, units)
         return errors.sum(0), later.t() @ earlier, None
 
