@@ -36,8 +36,14 @@ def stream_images(source: BinaryIO, name: str, budget: Budget) -> Iterator[NDArr
     """The images of a stream, one after the other. Raises `InvalidDataset` and `PayloadTooLarge`."""
     first = 0
     for batch in read_batches(source, name, budget.limits.max_bytes):
-        column = batch.column(find_column(batch.schema, None, name))
-        yield from column_images(column, first, budget)
+        with reading_tables(name):
+            images = column_images(batch.column(find_column(batch.schema, None, name)), first, budget)
+        while True:
+            with reading_tables(name):
+                image = next(images, None)
+            if image is None:
+                break
+            yield image
         first += len(batch)
     if first == 0:
         raise InvalidDataset(f"{name} has no row; at least 1 is needed.")

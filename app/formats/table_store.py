@@ -38,13 +38,14 @@ def store_table(
     labels: _Labels | None = None
     first = 0
     for batch in _parquet(path, name, options, limits) if kind == "parquet" else _stream(path, name, limits):
-        if first == 0:
-            labels = _Labels.of(batch.schema, options, name)
-        image = batch.column(find_column(batch.schema, _wanted(options.images_key, "images_key"), name))
-        for row, images in _rows(image, first, options, limits, writer):
-            writer.add(images, f"Row {row} of {name}")
-            if labels:
-                labels.take(batch, row - first, len(images))
+        with reading_tables(name):
+            if first == 0:
+                labels = _Labels.of(batch.schema, options, name)
+            image = batch.column(find_column(batch.schema, _wanted(options.images_key, "images_key"), name))
+            for row, images in _rows(image, first, options, limits, writer):
+                writer.add(images, f"Row {row} of {name}")
+                if labels:
+                    labels.take(batch, row - first, len(images))
         first += len(batch)
         limits.check_images(first)
     return labels.finish() if labels and first else (None, None)
@@ -66,9 +67,9 @@ def _parquet(path: Path, name: str, options: DatasetOptions, limits: Limits) -> 
         file = pq.ParquetFile(path, pre_buffer=False)
         limits.check_images(file.metadata.num_rows)
         schema = file.schema_arrow
-    columns = [find_column(schema, _wanted(options.images_key, "images_key"), name)]
-    labels = _label_column(schema, options, name)
-    batches = file.iter_batches(BATCH_ROWS, columns=columns + ([labels] if labels else []), use_threads=False)
+        columns = [find_column(schema, _wanted(options.images_key, "images_key"), name)]
+        labels = _label_column(schema, options, name)
+        batches = file.iter_batches(BATCH_ROWS, columns=columns + ([labels] if labels else []), use_threads=False)
     while True:
         with reading_tables(name):
             batch = next(batches, None)

@@ -22,7 +22,11 @@ COLUMN = "features"
 
 def schema(rows: Rows, sparse: bool, about: "About") -> pa.Schema:
     number = pa.from_numpy_dtype(rows.dtype)
-    kind = pa.list_(_pair(number)) if sparse else pa.list_(pa.field("item", number, False), rows.shape[1])
+    kind = (
+        pa.list_(pa.field("item", _pair(number), False))
+        if sparse
+        else pa.list_(pa.field("item", number, False), rows.shape[1])
+    )
     words = {
         "object": "features",
         "model": about.model,

@@ -120,7 +120,7 @@ def _encode(
             known=job.get("shards") or [],
         )
         heart.begins(writer.rows)
-        batch = max(1, min(BATCH, BATCH_BYTES // (4 * columns)))
+        batch = max(1, min(BATCH, min(BATCH_BYTES, settings.result_shard_bytes) // (4 * columns)))
         for start in range(writer.rows, len(images), batch):
             if not heart.may_go_on():
                 return None
