@@ -87,21 +87,21 @@ def encode_dataset(
 ) -> None:
     """Run one claimed encode job to its end. Raises `LeaseLost`."""
     try:
-        done = _encode(store, artifacts, settings, claim, leaving)
+        finished, fields = _encode(store, artifacts, settings, claim, leaving)
     except ValueError as error:  # what the model cannot take, or answers with numbers that are none
         store.end(claim, "fail", {"error": {"code": "invalid_dataset", "detail": str(error)}}, reason="invalid_dataset")
         return
-    if done is None:
-        store.end(claim, "release", reason="worker_stopped" if leaving.is_set() else None)
+    if not finished:
+        store.end(claim, "release", fields, reason="worker_stopped" if leaving.is_set() else None)
         return
-    store.end(claim, "succeed", done)
+    store.end(claim, "succeed", fields)
     shutil.rmtree(artifacts.input(claim.job["id"]), ignore_errors=True)  # of other ends, the server's reaper clears up
 
 
 def _encode(
     store: JobStore, artifacts: Artifacts, settings: Settings, claim: Claim, leaving: threading.Event
-) -> dict[str, Any] | None:
-    """What is to be written into the record, or None when a stop was asked for."""
+) -> tuple[bool, dict[str, Any]]:
+    """Whether it came to the end before a stop was asked for, and what is to be written into the record."""
     job = claim.job
     with _Heart(store, settings, claim, leaving) as heart:
         name, version = split(job["model"])
@@ -123,7 +123,7 @@ def _encode(
         batch = max(1, min(BATCH, min(BATCH_BYTES, settings.result_shard_bytes) // (4 * columns)))
         for start in range(writer.rows, len(images), batch):
             if not heart.may_go_on():
-                return None
+                return False, {"shards": writer.shards}
             some = images[start : start + batch]
             with engines.lock:
                 features = engine.encode(some, job.get("passes"), layer)
@@ -131,7 +131,7 @@ def _encode(
             heart.reached(start + len(some), len(images), writer)
         writer.flush()
         heart.may_go_on()
-    return _done(writer, len(images), columns, output)
+    return True, _done(writer, len(images), columns, output)
 
 
 def _kept(features: NDArray[np.float32], output: dict[str, Any]) -> NDArray[np.float32]:

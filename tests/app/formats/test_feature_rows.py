@@ -22,7 +22,9 @@ ABOUT = features.About("m", 1)
 
 
 def csr(parts: Any, shape: tuple[int, int]) -> np.ndarray:
-    matrix = scipy.sparse.csr_matrix((np.asarray(parts["values"], np.float32), parts["indices"], parts["indptr"]), shape)
+    matrix = scipy.sparse.csr_matrix(
+        (np.asarray(parts["values"], np.float32), parts["indices"], parts["indptr"]), shape
+    )
     matrix.check_format()
     dense: np.ndarray = matrix.toarray()
     return dense
