@@ -218,13 +218,15 @@ def test_curl_resumes(service: Service, large: tuple[dict[str, Any], np.ndarray]
 
 
 def test_a_body_larger_than_a_request_may_be_becomes_a_job(
-    http: httpx2.Client, service: Service, trained: dict[str, Any], digits: Digits
+    http: httpx2.Client, service: Service, trained: dict[str, Any], digits: Digits, tmp_path: Path
 ) -> None:
     """Beyond 64 MiB the body goes to the disk as it comes; the client takes the features all the same."""
     images = np.tile(digits[0][:10_000], (9, 1, 1))[:86_000]
     assert images.nbytes > 64 * 2**20
     with Client(service.url, timeout_seconds=120) as client:
         found = client.model("digits-36").encode(images)
+        job = next(job for job in client.jobs() if job.record["progress"]["step"] == 86_000)
+        assert np.array_equal(np.load(job.download(tmp_path / "all.npy", "npy")), found)
     assert found.shape == (86_000, 36)
     expected = at_once(http, digits[0][:10_000])
     assert np.abs(found[80_000:86_000] - expected[:6000]).max() < 1e-5
