@@ -12,6 +12,7 @@ from app.pointers import Pointers
 from pinwheel.errors import InvalidConfig
 from pinwheel.files import layers_of
 from pinwheel.specs import (
+    ANY_SPEC,
     Classifier,
     Connection,
     Conv,
@@ -29,6 +30,7 @@ from pinwheel.specs import (
     as_image,
     classifier_of,
     is_taken,
+    layers,
 )
 from pinwheel.specs.preprocessing import MOST_PATCH_BYTES, MOST_ZCA_INPUTS
 
@@ -36,7 +38,7 @@ Record: TypeAlias = dict[str, Any]
 
 # On connections over an image: numbers of one code, and of all codes of a batch. 2²⁸ float32 are 1 GiB.
 MOST_CODE, MOST_BATCH_CODES = 2**22, 2**28
-MOST_RESULT_BYTES = 4 * 2**30  # of the features of a data set that are kept dense
+MOST_RESULT_BYTES = 64 * 2**30  # of the features of a data set that are kept dense
 MOST_WEIGHTS = 2**28  # numbers of a dictionary of such filters, and of any classifier
 
 
@@ -243,6 +245,19 @@ def check_layer_of(model: Record, layer: int | None, pointer: str) -> None:
     if layer is not None and layer >= count:
         detail = f"{model['name']}@{model['version']} has {count} layers, 0 to {count - 1}, and layer is {layer}"
         raise refused(pointer, "too_large", detail)
+
+
+def check_passes(model: Record, layer: int | None, passes: int | None, pointer: str) -> None:
+    kind = layers(ANY_SPEC.validate_python(model["spec"]))[-1 if layer is None else layer].model.encoder.kind
+    if passes is not None and kind != "recurrent":
+        detail = f"passes is {passes} and the encoder {kind!r} has none; leave them out"
+        raise refused(pointer, "no_passes", detail)
+
+
+def check_topk(model: Record, layer: int | None, topk: int | None, pointer: str) -> None:
+    features = math.prod(feature_shape(model, layer))
+    if topk is not None and topk > features:
+        raise refused(pointer, "too_large", f"topk is {topk}; the model gives {features} features")
 
 
 def check_result(model: Record, dataset: Record, layer: int | None, *, dense: bool) -> None:

@@ -12,7 +12,7 @@ from app import problems
 from app.documented import Problem, ProblemEntry
 from app.idempotency import Idempotency
 from app.middleware import BodyLimit, RequestContext
-from app.routes import datasets, encode, events, jobs, maps, models, pages, progress, system
+from app.routes import datasets, encode, events, jobs, maps, models, pages, progress, results, system
 from app.services import running
 from app.strict import known_query
 from pinwheel import __version__
@@ -42,7 +42,7 @@ def create_app() -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    for room in (system, datasets, jobs, events, progress, models, maps, encode, pages):
+    for room in (system, datasets, jobs, events, progress, results, models, maps, encode, pages):
         app.include_router(room.router, dependencies=[Depends(known_query)])
     app.mount("/static", StaticFiles(directory=pages.WEB / "static"), name="static")
     problems.install(app)

@@ -61,9 +61,10 @@ class BodyLimit:
         self.settings = settings
 
     def _limit(self, path: str) -> int:
-        if path == "/v1/datasets":
+        # A request to encode that is larger than one answer becomes a job.
+        if path == "/v1/datasets" or re.fullmatch(r"/v1/models/[^/]+/encode", path):
             return self.settings.max_dataset_bytes
-        if re.fullmatch(r"/v1/models/[^/]+/(encode|reconstruct|classify)", path):
+        if re.fullmatch(r"/v1/models/[^/]+/(reconstruct|classify)", path):
             return self.settings.max_encode_bytes
         return self.settings.max_body_bytes
 

@@ -55,7 +55,7 @@ async def running() -> AsyncIterator[Services]:
     readers = [
         asyncio.create_task(services.watch.run()),
         asyncio.create_task(services.encoder.run()),
-        asyncio.create_task(reap_forever(services.jobs, services.queue, config.reap_seconds)),
+        asyncio.create_task(reap_forever(services.jobs, services.queue, services.artifacts, config.reap_seconds)),
     ]
     try:
         yield services

@@ -111,6 +111,8 @@ def resolve_encode(request: EncodeJob, services: Services) -> tuple[dict[str, An
     dataset = _dataset(services, request.dataset, "#/dataset")
     fitting.check_encodable(model, dataset)
     fitting.check_layer_of(model, request.layer, "#/layer")
+    fitting.check_passes(model, request.layer, request.passes, "#/passes")
+    fitting.check_topk(model, request.layer, request.output.topk, "#/output/topk")
     fitting.check_result(model, dataset, request.layer, dense=not request.output.sparse)
     fields = {
         "type": "encode",
@@ -118,6 +120,7 @@ def resolve_encode(request: EncodeJob, services: Services) -> tuple[dict[str, An
         "model": f"{model['name']}@{model['version']}",
         "dataset": dataset["id"],
         "layer": request.layer,
+        "passes": request.passes,
         "output": request.output.model_dump(),
         "max_attempts": request.max_attempts,
         "metadata": request.metadata,

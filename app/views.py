@@ -11,7 +11,11 @@ def job_view(job: dict[str, Any]) -> dict[str, Any]:
     state = State(job["state"])
     here = f"/v1/jobs/{job['id']}"
     links = {"self": here, "events": f"{here}/events", "metrics": f"{here}/metrics", "html": f"/jobs/{job['id']}"}
-    links |= {"filters": f"{here}/filters"} if job["type"] == "train" else {"result": f"{here}/result"}
+    links |= (
+        {"filters": f"{here}/filters"}
+        if job["type"] == "train"
+        else {"result": f"{here}/result", "shards": f"{here}/result/shards"}
+    )
     view = {
         "object": "job",
         "id": job["id"],
@@ -21,7 +25,7 @@ def job_view(job: dict[str, Any]) -> dict[str, Any]:
         "terminal": state in TERMINAL,
         "status_reason": job.get("status_reason"),
         "recipe": job.get("recipe"),
-        "dataset": job["dataset"],
+        "dataset": job.get("dataset"),
         "validation": job.get("validation"),
         "spec": job.get("spec"),
         "model": job.get("model"),
@@ -40,13 +44,9 @@ def job_view(job: dict[str, Any]) -> dict[str, Any]:
         "links": links,
     }
     if job["type"] == "encode":
-        view |= {"output": job["output"], "result": _result_view(job)}
+        chosen = {"layer": job.get("layer"), "passes": job.get("passes"), "output": job["output"]}
+        view |= chosen | {"result": job.get("result")}
     return view
-
-
-def _result_view(job: dict[str, Any]) -> dict[str, Any] | None:
-    result = job.get("result")
-    return {name: value for name, value in result.items() if name != "file"} if result else None
 
 
 def dataset_view(record: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(40_000_000, ge=1, description="Most pixels in one image.")
     max_encode_bytes: int = Field(64 * MEBIBYTE, ge=1024, description="Largest body of an encode request.")
     max_encode_images: int = Field(20_000, ge=1, description="Most images in one encode request; more are a job.")
+    result_shard_bytes: int = Field(
+        64 * MEBIBYTE, ge=1024, description="Size at which the features of an encoding job go on in another file."
+    )
     max_queued_jobs: int = Field(1000, ge=1, description="Most jobs that may wait.")
     convert_seconds: float = Field(600.0, gt=0, description="Time the conversion of one upload may take.")
     convert_memory_bytes: int = Field(4096 * MEBIBYTE, ge=256 * MEBIBYTE, description="Memory the conversion may take.")

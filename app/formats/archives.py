@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from app.formats.images import read_images
 from app.formats.limits import MOST_RATIO, RATIO_CHECKED_FROM, Limits
 from app.formats.npy import check_entry
-from app.formats.options import DatasetOptions
+from app.formats.options import Color, DatasetOptions
 from app.formats.reading import BLOCK_BYTES, reading
 from app.formats.sniff import HEAD_BYTES, READ, is_image, is_packed
 from app.formats.store_form import MOST_NAME, StoreWriter
@@ -80,13 +80,29 @@ def _store_entry(
     entry: Entry, writer: StoreWriter, options: DatasetOptions, limits: Limits, unpacked: Unpacked
 ) -> None:
     label = repr(entry.name[:MOST_NAME])
+    head = _head(entry, label)
+    # Only what reading raises is about this file alone; what `add` raises is about the data set, and is never skipped.
+    for image in _readable(_images_of(entry, label, head, options.color, limits, unpacked), entry, writer, options):
+        writer.add(image[None], label)
+
+
+def archive_images(entries: list[Entry], name: str, limits: Limits) -> Iterator[NDArray[Any]]:
+    """The images of an archive, in the sorted order of their names. A file that is no image is refused."""
+    if not entries:
+        raise InvalidDataset(f"{name} holds no file; at least 1 image is needed.")
+    unpacked = Unpacked(limits)
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        label = repr(entry.name[:MOST_NAME])
+        yield from _images_of(entry, label, _head(entry, label), "keep", limits, unpacked)
+
+
+def _head(entry: Entry, label: str) -> bytes:
+    """The first bytes of a file in an archive. Raises `InvalidDataset` for an archive in it."""
     with _opened(entry, label) as source, reading(label):
         head = source.read(HEAD_BYTES)
     if is_packed(head):
         raise InvalidDataset(f"{label} is an archive inside the archive; only images are read in there.")
-    # Only what reading raises is about this file alone; what `add` raises is about the data set, and is never skipped.
-    for image in _readable(_images_of(entry, label, head, options, limits, unpacked), entry, writer, options):
-        writer.add(image[None], label)
+    return head
 
 
 def _readable(
@@ -101,7 +117,7 @@ def _readable(
 
 
 def _images_of(
-    entry: Entry, label: str, head: bytes, options: DatasetOptions, limits: Limits, unpacked: Unpacked
+    entry: Entry, label: str, head: bytes, color: Color, limits: Limits, unpacked: Unpacked
 ) -> Iterator[NDArray[Any]]:
     if not is_image(head):
         raise InvalidDataset(
@@ -111,7 +127,7 @@ def _images_of(
     with tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY) as file, _opened(entry, label) as source:
         unpacked.copy(source, file, label, entry.packed_bytes)
         file.seek(0)
-        yield from read_images(file, label, options.color, limits)
+        yield from read_images(file, label, color, limits)
 
 
 @contextmanager
@@ -196,7 +212,7 @@ def _is_hidden(path: str) -> bool:
 
 
 @contextmanager
-def open_zip(path: Path, name: str) -> Iterator[zipfile.ZipFile]:
+def open_zip(path: Path | IO[bytes], name: str) -> Iterator[zipfile.ZipFile]:
     with reading(name):
         archive = zipfile.ZipFile(path)
     with archive:

@@ -62,14 +62,20 @@ class ArraySource:
         return np.memmap(path, self.dtype, mode="r", shape=self.shape, order="F")
 
 
+def check_shape(shape: tuple[int, ...], layout: Layout, limits: Limits, name: str) -> tuple[int, int, int]:
+    """(H, W, C) of each image of an array. Raises for none at all, too many, or too large ones."""
+    if shape[0] == 0:
+        raise InvalidDataset(f"{name} has the shape {shape}: it holds no image; at least 1 is needed.")
+    limits.check_images(shape[0])
+    height, width, channels = image_shape(shape, layout)
+    limits.check_image(height, width, channels, f"Each image of {name}")
+    return height, width, channels
+
+
 def check_pixels(source: ArraySource, layout: Layout, limits: Limits) -> tuple[int, int, int]:
     """(H, W, C) of each image. Raises before anything is read: no images, too many, too large, or no numbers."""
     stored = stored_dtype(source.dtype, source.name)
-    if source.shape[0] == 0:
-        raise InvalidDataset(f"{source.name} has the shape {source.shape}: it holds no image; at least 1 is needed.")
-    limits.check_images(source.shape[0])
-    height, width, channels = image_shape(source.shape, layout)
-    limits.check_image(height, width, channels, f"Each image of {source.name}")
+    height, width, channels = check_shape(source.shape, layout, limits, source.name)
     limits.check_bytes(math.prod(source.shape) * stored.itemsize, f"{source.name} as {stored}")
     if source.size_bytes > 2 * limits.max_bytes:
         raise PayloadTooLarge(f"{source.name}: {source.size_bytes} bytes; at most {2 * limits.max_bytes} are read.")

@@ -24,6 +24,7 @@ from app.formats.limits import MEBIBYTE, Limits
 from pinwheel.errors import InvalidDataset, PinwheelError, tree
 
 if TYPE_CHECKING:
+    from app.formats.fit import ModelInputs
     from app.formats.options import DatasetOptions
     from pinwheel.settings import Settings
 
@@ -41,12 +42,14 @@ async def convert(
     options: "DatasetOptions",
     target: Path,
     settings: "Settings",
+    model: "ModelInputs | None" = None,
 ) -> dict[str, Any]:
     """Convert staged files by field (body, file, images, labels) into the folder `target`, and give the manifest.
 
-    `names` are the names that the files came under, for messages only. `target` may exist if it is empty. Raises
-    `InvalidDataset` (also when the child dies or takes too long), `UnsupportedMediaType` or `PayloadTooLarge`. Then,
-    and when the call is cancelled, the child is gone and nothing is left behind.
+    With a `model`, the files are the body of an encode request (body, json, image) and its images are brought into
+    the model's shape. `names` are the names that the files came under, for messages only. `target` may exist if it is
+    empty. Raises `InvalidDataset` (also when the child dies or takes too long), `UnsupportedMediaType` or
+    `PayloadTooLarge`. Then, and when the call is cancelled, the child is gone and nothing is left behind.
     """
     from app.formats.stored import Request
 
@@ -54,7 +57,7 @@ async def convert(
     try:
         (work / "stored").mkdir()
         absolute = {field: [path.resolve() for path in paths] for field, paths in files.items()}
-        request = Request(absolute, names, options, work / "stored", work, Limits.of(settings))
+        request = Request(absolute, names, options, work / "stored", work, Limits.of(settings), model)
         (work / "request.json").write_text(_with_bounds(request.to_json(), settings))
         manifest = _manifest(await _run(work, settings.convert_seconds), work / "answer")
         (work / "stored").rename(target)

@@ -1,131 +1,75 @@
-"""Features out: (N, features) as JSON, .npy or .npz, dense or sparse.
+"""Features out: (N, features) as JSON, .npy, .npz, Arrow, Parquet or safetensors, dense or sparse.
 
-Sparse is CSR: row i holds `values[indptr[i]:indptr[i + 1]]` in the columns `indices[indptr[i]:indptr[i + 1]]`. A sparse
-npz is what `scipy.sparse.load_npz` reads. scipy knows no sparse float16: such values are rounded to float16 there and
-held as float32.
+| format      | dense                              | sparse                                            |
+| json        | nested lists                       | `indptr`, `indices`, `values`                     |
+| npy         | the array                          | none                                              |
+| npz         | `features`                         | what `scipy.sparse.load_npz` reads as CSR         |
+| arrow,      | a column `features`, in each row a | a column `features`, in each row a list of        |
+| parquet     | list of fixed length               | {unit, value}                                     |
+| safetensors | `features`                         | `indptr`, `indices`, `values`; `shape` is written |
+|             |                                    | in the file's metadata                            |
+
+Each writer takes the rows in parts, so that a result of any size is written in bounded memory. scipy knows no sparse
+float16: such values are rounded to float16 in an npz and held as float32.
 """
 
 import io
 import json
-from pathlib import Path
-from typing import Any, NamedTuple
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.formats import tables
+from app.formats.rows import Csr, Rows, check_dense, check_dtype, to_csr, to_dense
 from pinwheel.errors import InvalidConfig, PayloadTooLarge
+from pinwheel.selection import select
+
+__all__ = ["FORMATS", "SPARSE", "About", "Csr", "encode", "npy_bytes", "select", "to_csr", "to_dense", "write"]
 
 FORMATS: dict[str, str] = {
     "json": "application/json",
     "npy": "application/x-npy",
     "npz": "application/x-npz",
+    "arrow": "application/vnd.apache.arrow.stream",
+    "parquet": "application/vnd.apache.parquet",
+    "safetensors": "application/x-safetensors",
 }
-DTYPES = ("float32", "float16")
+SPARSE = tuple(name for name in FORMATS if name != "npy")
 MOST_JSON_VALUES = 10_000_000
-MOST_DENSE_BYTES = 4 * 2**30  # made at once of a sparse result
 
 
-class Csr(NamedTuple):
-    """A sparse matrix by rows. `indptr` (N + 1,), `indices` and `values` (values that are not 0,)."""
+class About(NamedTuple):
+    """Whose features they are."""
 
-    shape: tuple[int, int]
-    indptr: NDArray[np.int64]
-    indices: NDArray[np.int32]
-    values: NDArray[Any]
-
-
-def to_csr(features: NDArray[Any]) -> Csr:
-    """The values of (N, features) that are not 0, in the order of rows, then of columns."""
-    rows, columns = np.nonzero(features)
-    indptr = np.zeros(len(features) + 1, dtype=np.int64)
-    np.cumsum(np.bincount(rows, minlength=len(features)), out=indptr[1:])
-    return Csr((features.shape[0], features.shape[1]), indptr, columns.astype(np.int32), features[rows, columns])
-
-
-def to_dense(sparse: Csr) -> NDArray[Any]:
-    """(N, features). `PayloadTooLarge` where that is more than may be made."""
-    count, columns = sparse.shape
-    size_bytes = count * columns * sparse.values.itemsize
-    if size_bytes > MOST_DENSE_BYTES:
-        taken = f"{count} × {columns} features take {size_bytes} bytes"
-        raise PayloadTooLarge(f"{taken}; at most {MOST_DENSE_BYTES} are written. Ask for format=npz.")
-    features = np.zeros(sparse.shape, dtype=sparse.values.dtype)
-    rows = np.repeat(np.arange(sparse.shape[0]), np.diff(sparse.indptr))
-    features[rows, sparse.indices] = sparse.values
-    return features
-
-
-def select(features: NDArray[Any], topk: int | None = None, threshold: float | None = None) -> NDArray[Any]:
-    """(N, features) with only the `topk` largest of each row by amount, and only amounts above `threshold`, kept.
-
-    Of equal amounts the one with the lower number is kept. What is dropped becomes 0.
-    """
-    kept = features
-    if threshold is not None:
-        kept = np.where(np.abs(kept) > threshold, kept, np.zeros((), kept.dtype))
-    if topk is not None and topk < features.shape[1]:
-        order = np.argsort(-np.abs(kept), axis=1, kind="stable")[:, :topk]
-        chosen = np.zeros_like(kept)
-        np.put_along_axis(chosen, order, np.take_along_axis(kept, order, axis=1), axis=1)
-        kept = chosen
-    return kept
+    model: str
+    version: int
 
 
 def encode(
     features: NDArray[Any], format: str, sparse: bool, dtype: np.dtype[Any], model: str, version: int
 ) -> tuple[bytes, str]:
     """(N, features) → the body and its media type. `InvalidConfig` for a form that the format does not have."""
-    return _encode(to_csr(features) if sparse else features, format, dtype, model, version)
+    out = io.BytesIO()
+    write(out, format, Rows.of(to_csr(features) if sparse else features, dtype), sparse, About(model, version))
+    return out.getvalue(), FORMATS[format]
 
 
-def encode_stored(path: Path, format: str, result: dict[str, Any], model: str) -> tuple[bytes, str]:
-    """The result file of an encode job (.npz sparse, .npy dense) in another format; npy of a sparse result is dense.
-
-    `result` is the job's record of it, `model` is `name@version`.
-    """
-    if FORMATS.get(format) and path.suffix == f".{format}":
-        return path.read_bytes(), FORMATS[format]
-    stored = _read_stored(path)
-    if isinstance(stored, Csr) and format == "npy":
-        stored = to_dense(stored)
-    name, _, version = model.partition("@")
-    return _encode(stored, format, np.dtype(np.float32), name, int(version))
+def check_form(format: str, sparse: bool) -> None:
+    """Raises `InvalidConfig` for a form that the format does not have."""
+    if sparse and format not in SPARSE:
+        raise InvalidConfig(f"format {format} has no sparse form; take json or npz, or sparse=false.")
 
 
-def _read_stored(path: Path) -> Csr | NDArray[Any]:
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    with loaded:
-        rows, columns = (int(side) for side in loaded["shape"])
-        return Csr((rows, columns), loaded["indptr"], loaded["indices"], loaded["data"])
-
-
-def _encode(
-    features: Csr | NDArray[Any], format: str, dtype: np.dtype[Any], model: str, version: int
-) -> tuple[bytes, str]:
-    rounded = _in_dtype(features, dtype)
-    if format == "json":
-        return _json_bytes(rounded, model, version), FORMATS[format]
-    if format == "npz":
-        return npz_bytes(rounded), FORMATS[format]
-    if format == "npy" and not isinstance(rounded, Csr):
-        return npy_bytes(rounded), FORMATS[format]
-    raise InvalidConfig(f"format {format} has no sparse form; take json or npz, or sparse=false.")
-
-
-def _in_dtype(features: Csr | NDArray[Any], dtype: np.dtype[Any]) -> Any:
-    if dtype.name not in DTYPES:
-        raise InvalidConfig(f"dtype is {dtype.name}; there are: {', '.join(DTYPES)}.")
-    values = features.values if isinstance(features, Csr) else features
-    with np.errstate(over="ignore"):
-        rounded = values.astype(dtype, copy=False)
-    if not np.isfinite(rounded).all() and np.isfinite(values).all():
-        raise InvalidConfig(
-            f"A feature of {np.abs(values).max():g} does not fit into {dtype.name}, which ends at "
-            f"{np.finfo(dtype).max:g}; ask for float32."
-        )
-    return features._replace(values=rounded) if isinstance(features, Csr) else rounded
+def write(out: IO[bytes], format: str, rows: Rows, sparse: bool, about: About) -> None:
+    """Write the rows to `out`, which need not seek."""
+    check_form(format, sparse)
+    check_dtype(rows.dtype)
+    if not sparse:
+        check_dense(rows.shape, rows.dtype.itemsize)
+    WRITERS[format](out, rows, sparse, about)
 
 
 def npy_bytes(array: NDArray[Any]) -> bytes:
@@ -135,47 +79,111 @@ def npy_bytes(array: NDArray[Any]) -> bytes:
     return out.getvalue()
 
 
-def npz_bytes(features: Csr | NDArray[Any]) -> bytes:
-    """Dense: an npz with `features`. Sparse: what `scipy.sparse.load_npz` reads as a CSR matrix."""
-    out = io.BytesIO()
-    if not isinstance(features, Csr):
-        np.savez(out, features=features)
-        return out.getvalue()
-    np.savez(
-        out,
-        format=np.array(b"csr"),
-        shape=np.array(features.shape, dtype=np.int64),
-        data=features.values.astype(np.float32, copy=False),
-        indices=features.indices,
-        indptr=features.indptr,
-    )
-    return out.getvalue()
+def _write_array(out: IO[bytes], shape: tuple[int, ...], dtype: Any, blocks: Iterable[NDArray[Any]]) -> None:
+    """A .npy file from its parts."""
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(out, header)
+    for block in blocks:
+        out.write(np.ascontiguousarray(block, dtype).data)
 
 
-def _json_bytes(features: Csr | NDArray[Any], model: str, version: int) -> bytes:
-    values = features.values if isinstance(features, Csr) else features
-    if values.size > MOST_JSON_VALUES:
+def _write_npy(out: IO[bytes], rows: Rows, sparse: bool, about: About) -> None:
+    _write_array(out, rows.shape, rows.dtype, rows.dense())
+
+
+def _write_npz(out: IO[bytes], rows: Rows, sparse: bool, about: About) -> None:
+    with zipfile.ZipFile(out, "w") as archive:
+
+        def member(name: str, shape: tuple[int, ...], dtype: Any, blocks: Iterable[NDArray[Any]]) -> None:
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                _write_array(file, shape, dtype, blocks)
+
+        if not sparse:
+            member("features", rows.shape, rows.dtype, rows.dense())
+            return
+        member("format", (), "S3", [np.array(b"csr")])
+        member("shape", (2,), np.int64, [np.array(rows.shape)])
+        member("data", (rows.values,), np.float32, (block.values for block in rows.sparse()))
+        member("indices", (rows.values,), np.int32, (block.indices for block in rows.sparse()))
+        member("indptr", (rows.shape[0] + 1,), np.int64, _indptr(rows))
+
+
+def _indptr(rows: Rows) -> Iterator[NDArray[np.int64]]:
+    """The row ends of the whole matrix, from 0, block by block."""
+    done = 0
+    yield np.zeros(1, np.int64)
+    for block in rows.sparse():
+        yield block.indptr[1:] + done
+        done += int(block.indptr[-1])
+
+
+def _write_safetensors(out: IO[bytes], rows: Rows, sparse: bool, about: About) -> None:
+    """Length of the header, header, tensors one behind the other (github.com/huggingface/safetensors, Format)."""
+    tensors: list[tuple[str, str, np.dtype[Any], tuple[int, ...], Callable[[], Iterable[NDArray[Any]]]]]
+    kind = {"float32": "F32", "float16": "F16"}[rows.dtype.name]
+    if sparse:
+        tensors = [  # the longest numbers first, so that each begins at a multiple of its size
+            ("indptr", "I64", np.dtype(np.int64), (rows.shape[0] + 1,), lambda: _indptr(rows)),
+            ("indices", "I32", np.dtype(np.int32), (rows.values,), lambda: (one.indices for one in rows.sparse())),
+            ("values", kind, rows.dtype, (rows.values,), lambda: (one.values for one in rows.sparse())),
+        ]
+    else:
+        tensors = [("features", kind, rows.dtype, rows.shape, rows.dense)]
+    shape = json.dumps(rows.shape)
+    words = {"model": about.model, "version": str(about.version), "format": _form(sparse), "shape": shape}
+    header: dict[str, Any] = {"__metadata__": words}
+    end = 0
+    for name, code, dtype, sides, _ in tensors:
+        start, end = end, end + int(np.prod(sides, dtype=np.int64)) * dtype.itemsize
+        header[name] = {"dtype": code, "shape": sides, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    out.write(len(text).to_bytes(8, "little") + text)
+    for _, _, dtype, _, blocks in tensors:
+        for block in blocks():
+            out.write(np.ascontiguousarray(block, dtype.newbyteorder("<")).data)
+
+
+def _form(sparse: bool) -> str:
+    return "csr" if sparse else "dense"
+
+
+def _write_json(out: IO[bytes], rows: Rows, sparse: bool, about: About) -> None:
+    values = rows.values if sparse else rows.shape[0] * rows.shape[1]
+    if values > MOST_JSON_VALUES:
         raise PayloadTooLarge(
-            f"{values.size} numbers as JSON; at most {MOST_JSON_VALUES} are written. Ask for format=npz or npy."
+            f"{values} numbers as JSON; at most {MOST_JSON_VALUES} are written. Ask for format=npz or npy."
         )
     head = {
         "object": "features",
-        "model": model,
-        "version": version,
-        "shape": list(features.shape),
-        "dtype": str(values.dtype),
-        "format": "csr" if isinstance(features, Csr) else "dense",
+        "model": about.model,
+        "version": about.version,
+        "shape": list(rows.shape),
+        "dtype": rows.dtype.name,
+        "format": _form(sparse),
     }
-    if isinstance(features, Csr):
-        parts = {
-            "indptr": json.dumps(features.indptr.tolist()),
-            "indices": json.dumps(features.indices.tolist()),
-            "values": _row(values),
-        }
+    out.write(json.dumps(head)[:-1].encode())
+    if not sparse:
+        _write_list(out, "data", (_row(row) for block in rows.dense() for row in block))
     else:
-        parts = {"data": "[" + ", ".join(_row(row) for row in values) + "]"}
-    body = json.dumps(head)[:-1] + "".join(f', "{name}": {text}' for name, text in parts.items()) + "}"
-    return body.encode()
+        _write_list(out, "indptr", (_whole(block) for block in _indptr(rows)))
+        _write_list(out, "indices", (_whole(block.indices) for block in rows.sparse()))
+        _write_list(out, "values", (_row(block.values)[1:-1] for block in rows.sparse()))
+    out.write(b"}")
+
+
+def _write_list(out: IO[bytes], name: str, pieces: Iterable[str]) -> None:
+    out.write(f', "{name}": ['.encode())
+    first = True
+    for piece in pieces:
+        if piece:
+            out.write(("" if first else ", ").encode() + piece.encode())
+            first = False
+    out.write(b"]")
+
+
+def _whole(values: NDArray[Any]) -> str:
+    return json.dumps(values.tolist())[1:-1]
 
 
 def _row(values: NDArray[Any]) -> str:
@@ -183,3 +191,13 @@ def _row(values: NDArray[Any]) -> str:
     if not np.isfinite(values).all():
         raise ValueError("features that are not finite cannot be written as JSON")
     return "[" + ", ".join(values.astype("U").tolist()) + "]"
+
+
+WRITERS: dict[str, Callable[[IO[bytes], Rows, bool, About], None]] = {
+    "json": _write_json,
+    "npy": _write_npy,
+    "npz": _write_npz,
+    "arrow": tables.write_arrow,
+    "parquet": tables.write_parquet,
+    "safetensors": _write_safetensors,
+}

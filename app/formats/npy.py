@@ -15,12 +15,15 @@ import numpy as np
 
 from app.formats.arrays import ArraySource
 from app.formats.reading import read_exactly, reading
-from pinwheel.errors import InvalidDataset
+from pinwheel.errors import InvalidDataset, PayloadTooLarge
 
 MAGIC = b"\x93NUMPY"
 MOST_HEADER_BYTES = 10_000
 METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 ENCRYPTED = 0x1
+END, END_BYTES = b"PK\x05\x06", 22
+ZIP64_LOCATOR = b"PK\x06\x07"
+DIRECTORY_BYTES = 512  # of an entry with a long name
 
 
 def open_npy(stream: BinaryIO, name: str) -> ArraySource:
@@ -57,6 +60,26 @@ def _checked(source: ArraySource) -> ArraySource:
     if source.fortran and sum(side > 1 for side in source.shape) <= 1:
         return ArraySource(source.name, source.shape, source.dtype, source.stream)
     return source
+
+
+def check_directory(file: BinaryIO, name: str, most_entries: int) -> None:
+    """Raises where a zip says that its directory is far longer than so many entries need: it is read whole.
+
+    The directory's length is that of the end record (APPNOTE 4.3.16), which is looked for as `zipfile` does. A zip64 of
+    this size has no reason to be one.
+    """
+    size = file.seek(0, io.SEEK_END)
+    start = max(0, size - END_BYTES - 65_536)
+    file.seek(start)
+    tail = file.read()
+    file.seek(0)
+    plain = tail[-END_BYTES:]
+    at = len(tail) - END_BYTES if plain.startswith(END) and plain.endswith(b"\0\0") else tail.rfind(END)
+    if at < 0 or len(tail) - at < END_BYTES:
+        raise InvalidDataset(f"{name} is damaged or cut short: it has no directory at its end.")
+    (length,) = struct.unpack_from("<I", tail, at + 12)
+    if tail[at - 20 : at].startswith(ZIP64_LOCATOR) or length > DIRECTORY_BYTES * (most_entries + 1):
+        raise PayloadTooLarge(f"{name} has a directory of more than {most_entries} files, which are allowed.")
 
 
 @contextmanager

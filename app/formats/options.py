@@ -23,8 +23,8 @@ class DatasetOptions(Spec):
             "or NCHW when the last axis is longer than 4 and the second is not."
         ),
     )
-    images_key: Label = Field("images", description="Name of the images in an npz file.")
-    labels_key: Label = Field("labels", description="Name of the labels in an npz file, if it holds any.")
+    images_key: Label = Field("images", description="Name of the images in an npz file or a table.")
+    labels_key: Label = Field("labels", description="Name of the labels in an npz file or a table, if it holds any.")
     on_bad_file: Literal["fail", "skip"] = Field(
         "fail", description="What a file that is no readable image does: refuse the upload, or be listed in `skipped`."
     )

@@ -3,6 +3,7 @@
 zip     PK\\3\\4 (npz: a zip that holds nothing but .npy entries)      npy    \\x93NUMPY
 tar     a header whose check sum is right (POSIX.1-1988, ustar)       gzip   \\x1f\\x8b around tar or IDX
 IDX     0, 0, a type of 8, 9, 11-14, the number of axes               PNG, JPEG, WebP, TIFF, BMP by their magic numbers
+Arrow   a stream: the mark of its first message, \xff\xff\xff\xff       Parquet PAR1
 """
 
 import gzip
@@ -13,11 +14,13 @@ from typing import BinaryIO, Literal, TypeAlias
 from app.formats.reading import reading
 from pinwheel.errors import UnsupportedMediaType
 
-Kind: TypeAlias = Literal["zip", "tar", "npy", "npz", "idx", "image"]
+Kind: TypeAlias = Literal["zip", "tar", "npy", "npz", "idx", "image", "parquet", "arrow"]
 Packing: TypeAlias = Literal["gzip"] | None
 
 HEAD_BYTES = 512
 GZIP = b"\x1f\x8b"
+PARQUET = b"PAR1"
+ARROW = b"\xff\xff\xff\xff"
 IDX_TYPES = frozenset({0x08, 0x09, 0x0B, 0x0C, 0x0D, 0x0E})
 IMAGES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM")
 # Archives and packed files that would be unpacked a second time.
@@ -30,8 +33,12 @@ PACKED = (
     b"7z\xbc\xaf\x27\x1c",
     b"Rar!",
     b"\x28\xb5\x2f\xfd",
+    PARQUET,
 )
-READ = "zip or tar of images (also .tar.gz), .npy, .npz, IDX (also gzip), PNG, JPEG, WebP, TIFF, BMP"
+READ = (
+    "zip or tar of images (also .tar.gz), .npy, .npz, IDX (also gzip), Parquet, Arrow streams, "
+    "PNG, JPEG, WebP, TIFF, BMP"
+)
 
 
 def sniff(path: Path, name: str) -> tuple[Kind, Packing]:
@@ -62,6 +69,10 @@ def kind_of(head: bytes) -> Kind | None:
         return "npy"
     if is_image(head):
         return "image"
+    if head.startswith(PARQUET):
+        return "parquet"
+    if head.startswith(ARROW) and len(head) >= 8:
+        return "arrow"
     if len(head) >= 4 and head[:2] == b"\0\0" and head[2] in IDX_TYPES and 1 <= head[3] <= 8:
         return "idx"
     return "tar" if is_tar(head) else None

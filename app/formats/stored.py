@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, cast
 from app.formats import archives
 from app.formats.arrays import ArraySource, check_pixels, find_layout, to_images
 from app.formats.color import in_color
+from app.formats.fit import ModelInputs
 from app.formats.idx import open_idx
 from app.formats.images import read_images
 from app.formats.labels import check_labels, read_labels
@@ -35,6 +36,7 @@ class Request:
     target: Path
     scratch: Path
     limits: Limits
+    model: ModelInputs | None = None  # of an encode request: its images are brought into this shape
 
     def to_json(self) -> str:
         return json.dumps(
@@ -45,6 +47,7 @@ class Request:
                 "target": str(self.target),
                 "scratch": str(self.scratch),
                 "limits": vars(self.limits),
+                "model": self.model,
             }
         )
 
@@ -58,6 +61,7 @@ class Request:
             Path(read["target"]),
             Path(read["scratch"]),
             Limits(**read["limits"]),
+            read["model"] and ModelInputs(tuple(read["model"][0]), read["model"][1]),
         )
 
     def named(self) -> dict[str, list[tuple[Path, str]]]:
@@ -74,6 +78,10 @@ class Request:
 def store(request: Request) -> dict[str, Any]:
     """Convert and give the manifest. Raises `InvalidDataset`, `UnsupportedMediaType` or `PayloadTooLarge`."""
     files = request.named()
+    if request.model is not None:
+        from app.formats.fitted_store import store_fitted
+
+        return store_fitted(files, request.model, request.target, request.scratch, request.limits)
     _check_fields(files)
     with StoreWriter(request.target, request.limits) as writer:
         if "images" in files:
@@ -107,6 +115,10 @@ def _store_one(path: Path, name: str, writer: StoreWriter, request: Request) -> 
         return _store_npz(path, name, writer, request)
     if kind == "image":
         return _store_many([(path, name)], writer, request)
+    if kind in ("parquet", "arrow"):
+        from app.formats.table_store import store_table  # pyarrow takes memory that other formats can use
+
+        return writer.finish(*store_table(kind, path, name, writer, request.options, request.limits))
     with open_array(path, name) as source:
         _store_array(source, writer, request)
     return writer.finish()

@@ -1,45 +1,46 @@
 """Images in, features out; and back: reconstructions, and classes where the model has learned some."""
 
-import math
-import time
-from typing import Annotated, Any
+import asyncio
+from contextlib import suppress
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
 
 from app.documented import content, errors
-from app.encoder import Answer
-from app.fitting import check_layer_of
+from app.encode_jobs import ended, submit
+from app.encode_requests import Asked, read, received
+from app.fitting import check_layer_of, check_passes, check_topk
 from app.formats import features
-from app.formats.inputs import decode_inputs, decode_parts, fit
 from app.formats.negotiate import choose
-from app.forms import read_form
-from app.geometry import feature_shape
+from app.prefer import Preference, Preferred
+from app.results import Form, Result
+from app.routes.results import answer as result_answer
 from app.services import Held, Services
-from pinwheel.errors import InvalidConfig, InvalidRequest, PayloadTooLarge
-from pinwheel.files import layers_of
+from app.views import job_view
+from pinwheel.errors import InvalidConfig, InvalidDataset, NoWorker, PayloadTooLarge
 from pinwheel.pictures.images import comparison
 from pinwheel.pictures.mosaic import encode_png
+from pinwheel.states import State
 
 router = APIRouter(prefix="/v1/models", tags=["encoding"])
 
 RECONSTRUCTION_FORMATS = {"json": "application/json", "npy": "application/x-npy", "png": "image/png"}
 CLASS_FORMATS = {"json": "application/json", "npy": "application/x-npy"}
 MOST_PICTURED = 64
-MOST_ANSWER_BYTES = 256 * 1024 * 1024  # half of what one value of the store may hold
 
+BODIES = (
+    *("image/png", "image/jpeg", "image/webp", "image/tiff", "image/bmp"),
+    *("application/x-npy", "application/x-npz", "application/zip", "application/vnd.apache.arrow.stream"),
+)
 BODY_DOC = {
     "requestBody": {
         "required": True,
         "content": {
-            **{
-                media_type: {"schema": {"type": "string", "format": "binary"}}
-                for media_type in ("image/png", "image/jpeg", "image/webp", "application/x-npy", "application/x-npz")
-            },
+            **{media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in BODIES},
             "multipart/form-data": {"schema": {"type": "object"}},
             "application/json": {
                 "schema": {
@@ -60,80 +61,30 @@ Layer = Annotated[int | None, Query(ge=0, description="Layer of a stack, from 0;
 Format = Annotated[str | None, Query(description="Format of the answer, instead of Accept.")]
 
 
-class _Asked:
-    """One request: the model, the images in its shape, and how long it took to read them."""
-
-    def __init__(self, record: dict[str, Any], images: NDArray[Any], decode_seconds: float) -> None:
-        self.record = record
-        self.images = images
-        self.decode_seconds = decode_seconds
-
-    @property
-    def model(self) -> str:
-        return f"{self.record['name']}@{self.record['version']}"
-
-    async def ask(self, services: Services, operation: str, passes: int | None, layer: int | None = None) -> Answer:
-        """What an encode worker makes of the images."""
-        name, version = self.record["name"], self.record["version"]
-        return await services.encoder.ask(name, version, operation, self.images, passes=passes, layer=layer)
-
-    def headers(self, answer: Answer) -> dict[str, str]:
-        timing = {"decode": self.decode_seconds, "queue": answer.queue_seconds, "compute": answer.compute_seconds}
-        return {
-            "X-Model": self.model,
-            "Server-Timing": ", ".join(f"{name};dur={1000 * seconds:.2f}" for name, seconds in timing.items()),
-            "Vary": "Accept",
-        }
-
-
-async def _asked(model: str, request: Request, services: Held) -> _Asked:
+async def _asked(model: str, request: Request, services: Held) -> Asked:
     record = await run_in_threadpool(services.models.find, model)
-    start = time.perf_counter()
-    images = await _images(request, record, services)
-    limit = services.settings.max_encode_images
-    if len(images) > limit:
-        raise PayloadTooLarge(f"{len(images)} images in one request; {limit} are allowed. More are an encode job.")
-    longest = max(math.prod(feature_shape(record, layer)) for layer in range(len(layers_of(record))))
-    size = 4 * len(images) * max(longest, math.prod(images.shape[1:]))
-    if size > MOST_ANSWER_BYTES:
-        detail = f"{len(images)} images give {size} bytes; {MOST_ANSWER_BYTES} fit into one answer."
-        raise PayloadTooLarge(f"{detail} Send fewer, or encode them as a job.")
-    return _Asked(record, images, time.perf_counter() - start)
+    async with received(request, services) as body:
+        return await read(body, record, services)
 
 
-Asked = Annotated[_Asked, Depends(_asked)]
-
-
-async def _images(request: Request, record: dict[str, Any], services: Services) -> NDArray[Any]:
-    content_type = request.headers.get("content-type", "")
-    shape = tuple(record["input_shape"])
-    larger = record["spec"]["preprocessing"]["patch_size"] is not None  # such images are cut into patches
-    if content_type.split(";")[0].strip().lower() == "multipart/form-data":
-        parts = await _parts(request)
-        return await run_in_threadpool(lambda: fit(decode_parts(parts, services.settings), shape, larger))
-    body = await request.body()
-    return await run_in_threadpool(lambda: fit(decode_inputs(body, content_type, services.settings), shape, larger))
-
-
-async def _parts(request: Request) -> list[bytes]:
-    async with read_form(request) as form:
-        unknown = [name for name in form if name not in ("image", "file")]
-        if unknown:
-            raise InvalidRequest(f"There is no field {unknown[0]!r}; images come as `image`.")
-        files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
-        return [await file.read() for file in files]
+AskedOnce = Annotated[Asked, Depends(_asked)]
 
 
 @router.post(
     "/{model}/encode",
     response_class=Response,
-    responses={200: content(*features.FORMATS.values()), **REFUSALS},
+    responses={
+        200: content(*features.FORMATS.values()),
+        202: {"description": "The job that encodes them: it was asked for, or they are more than one answer holds"},
+        **REFUSALS,
+    },
     openapi_extra=BODY_DOC,
 )
 async def encode_images(
+    model: str,
     request: Request,
     services: Held,
-    asked: Asked,
+    preferred: Preferred,
     format: Format = None,
     sparse: Annotated[str, Query(pattern="^(true|false|auto)$", description="Sparse matrix, or dense array.")] = "auto",
     topk: Annotated[int | None, Query(ge=1, description="Keep only the k largest features of each image.")] = None,
@@ -146,27 +97,71 @@ async def encode_images(
     passes: Passes = None,
     layer: Layer = None,
 ) -> Response:
-    """Encode images: a row of features for each. `sparse=auto` is sparse for npz and dense for the rest."""
+    """Encode images: a row of features for each. `sparse=auto` is sparse for npz and dense for the rest.
+
+    `Prefer: respond-async` makes it a job, `Prefer: wait=N` waits so many seconds for its result.
+    """
     chosen = choose(request.headers.get("accept"), format, features.FORMATS)
-    wants_sparse = chosen == "npz" if sparse == "auto" else sparse == "true"
-    if wants_sparse and chosen == "npy":
-        raise InvalidConfig("format npy has no sparse form; take npz or json, or sparse=false.")
-    check_layer_of(asked.record, layer, "#/query/layer")
-    _check_topk(topk, asked.record, layer)
-    answer = await asked.ask(services, "encode", passes, layer)
+    form = Form.of(chosen, sparse, dtype, auto=chosen == "npz")
+    record = await run_in_threadpool(services.models.find, model)
+    check_layer_of(record, layer, "#/query/layer")
+    check_passes(record, layer, passes, "#/query/passes")
+    check_topk(record, layer, topk, "#/query/topk")
+    async with received(request, services) as body:
+        if not (preferred.respond_async or body.too_large):
+            with suppress(PayloadTooLarge):  # then it is a job, whose larger limits decide
+                asked = await read(body, record, services)
+                return await _encoded(asked, services, form, _Kept(topk, threshold), passes, layer, preferred)
+        output = {"format": form.format, "sparse": form.sparse, "topk": topk, "threshold": threshold, "dtype": dtype}
+        job = await submit(body, record, {"layer": layer, "passes": passes, "output": output}, services)
+    return await _accepted(request, services, job, preferred)
+
+
+class _Kept(NamedTuple):
+    """Which features of a row are kept."""
+
+    topk: int | None
+    threshold: float | None
+
+
+async def _encoded(
+    asked: Asked,
+    services: Services,
+    form: Form,
+    kept: _Kept,
+    passes: int | None,
+    layer: int | None,
+    preferred: Preference,
+) -> Response:
+    try:
+        async with asyncio.timeout(preferred.wait_seconds):
+            answer = await asked.ask(services, "encode", passes, layer)
+    except TimeoutError:
+        detail = f"There was no answer within the {preferred.wait_seconds:g} s of Prefer: wait."
+        raise NoWorker(detail, retry_after_seconds=2) from None
     found, name, version = answer.arrays["features"], asked.record["name"], asked.record["version"]
     body, media_type = await run_in_threadpool(
         lambda: features.encode(
-            features.select(found, topk, threshold), chosen, wants_sparse, np.dtype(dtype), name, version
+            features.select(found, *kept), form.format, form.sparse, np.dtype(form.dtype), name, version
         )
     )
     return Response(body, media_type=media_type, headers=asked.headers(answer))
 
 
-def _check_topk(topk: int | None, record: dict[str, Any], layer: int | None) -> None:
-    features = math.prod(feature_shape(record, layer))
-    if topk is not None and topk > features:
-        raise InvalidConfig(f"topk is {topk}; the model gives {features} features.")
+async def _accepted(request: Request, services: Services, job: dict[str, Any], preferred: Preference) -> Response:
+    """The result where the client waits long enough for it, else 202 and the job."""
+    if preferred.wait_seconds:
+        job = await ended(services, job["id"], preferred.wait_seconds)
+    applied = {"Preference-Applied": "respond-async"} if preferred.respond_async else {}
+    if job["state"] == State.SUCCEEDED:
+        result = Result(job, services.artifacts.job(job["id"]))
+        answer = await run_in_threadpool(result_answer, request, result, job["output"]["format"])
+        answer.headers.update({"Location": f"/v1/jobs/{job['id']}", **applied})
+        return answer
+    if job["state"] == State.FAILED and job["error"]["code"] == InvalidDataset.code:
+        raise InvalidDataset(job["error"]["detail"], job=job["id"])
+    headers = {"Location": f"/v1/jobs/{job['id']}", "X-Model": job["model"], "Vary": "Accept, Prefer", **applied}
+    return JSONResponse(job_view(job), 202, headers)
 
 
 @router.post(
@@ -178,7 +173,7 @@ def _check_topk(topk: int | None, record: dict[str, Any], layer: int | None) -> 
 async def reconstruct_images(
     request: Request,
     services: Held,
-    asked: Asked,
+    asked: AskedOnce,
     format: Format = None,
     passes: Passes = None,
     layer: Layer = None,
@@ -188,6 +183,7 @@ async def reconstruct_images(
     if chosen == "png" and len(asked.images) > MOST_PICTURED:
         raise PayloadTooLarge(f"A picture shows at most {MOST_PICTURED} images, not {len(asked.images)}; ask for npy.")
     check_layer_of(asked.record, layer, "#/query/layer")
+    check_passes(asked.record, layer, passes, "#/query/passes")
     name, version = asked.record["name"], asked.record["version"]
     answer = await asked.ask(services, "reconstruct", passes, layer)
     found = answer.arrays["reconstructions"]
@@ -228,7 +224,7 @@ def _like(found: NDArray[Any], images: NDArray[Any]) -> NDArray[Any]:
 async def classify_images(
     request: Request,
     services: Held,
-    asked: Asked,
+    asked: AskedOnce,
     format: Format = None,
     passes: Passes = None,
 ) -> Response:
@@ -237,6 +233,7 @@ async def classify_images(
     record = asked.record
     if record["classes"] is None:
         raise InvalidConfig(f"The model {asked.model} has no classifier; train one with labels to classify.")
+    check_passes(record, None, passes, "#/query/passes")
     answer = await asked.ask(services, "classify", passes)
     found = answer.arrays["probabilities"]
     headers = asked.headers(answer)

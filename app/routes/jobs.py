@@ -115,4 +115,5 @@ def delete_job(job_id: str, services: Held) -> Response:
     """Forget a finished job and its files. Models that it published stay."""
     services.jobs.forget(job_id)
     services.artifacts.remove(services.artifacts.job(job_id))
+    services.artifacts.remove(services.artifacts.input(job_id))
     return Response(status_code=204)

@@ -1,4 +1,4 @@
-"""What a training shows while it runs: curves and filters; and what an encoding leaves: features."""
+"""What a training shows while it runs: curves and filters."""
 
 import re
 from pathlib import Path
@@ -10,12 +10,9 @@ from fastapi import APIRouter, Query, Request, Response
 from app.documented import content, errors
 from app.filters import FORMATS as FILTER_FORMATS
 from app.filters import View, answer, layer_of, read_preview
-from app.formats.features import FORMATS as FEATURE_FORMATS
-from app.formats.features import encode_stored
 from app.formats.negotiate import choose
 from app.services import Held
-from pinwheel.errors import Gone, InvalidRequest, JobStateConflict, NotFound
-from pinwheel.states import TERMINAL, State, allowed_commands
+from pinwheel.errors import NotFound
 from pinwheel.store import events
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -82,35 +79,3 @@ def _preview(folder: Path, step: int | None, layer: int | None) -> tuple[Path, i
         if layer is None or layer_of(path) == layer:
             return path, number
     raise NotFound(f"There is no picture of layer {layer} at or before step {fitting[-1]}.")
-
-
-@router.get(
-    "/{job_id}/result",
-    response_class=Response,
-    responses={200: content(*FEATURE_FORMATS.values()), **errors(404, 406, 409, 410, 422)},
-)
-def read_result(
-    job_id: str,
-    request: Request,
-    services: Held,
-    format: Annotated[str | None, Query(description="json, npy or npz, instead of Accept.")] = None,
-) -> Response:
-    """The features of an encoding job that succeeded."""
-    job = services.jobs.get(job_id)
-    if job["type"] != "encode":
-        raise InvalidRequest(
-            f"{job_id} is a {job['type']} job; only encode jobs have a result. Its model is {job.get('model')}."
-        )
-    state = State(job["state"])
-    if state is not State.SUCCEEDED:
-        ended = "it has no result" if state in TERMINAL else "its result is not there yet"
-        raise JobStateConflict(f"The job is {state}; {ended}.", current=state, allowed=allowed_commands(state))
-    path = services.artifacts.job(job_id) / job["result"]["file"]
-    if not path.exists():
-        raise Gone(f"The result of {job_id} is no longer there.")
-    default = job["output"]["format"]
-    available = {default: FEATURE_FORMATS[default], **FEATURE_FORMATS}
-    chosen = choose(request.headers.get("accept"), format, available)
-    body, media_type = encode_stored(path, chosen, job["result"], job["model"])
-    headers = {"Vary": "Accept", "X-Model": job["model"], "ETag": f'"{job_id}-{chosen}"'}
-    return Response(body, media_type=media_type, headers=headers)

@@ -80,8 +80,8 @@ def info(services: Held) -> dict[str, Any]:
             if name.startswith("max_") or name == "encode_seconds"
         },
         "formats": {
-            "datasets": ["zip", "tar", "npy", "npz", "idx", "png", "jpeg", "webp", "tiff", "bmp"],
-            "encode_inputs": ["png", "jpeg", "webp", "tiff", "bmp", "npy", "npz", "json", "multipart"],
+            "datasets": ["zip", "tar", "npy", "npz", "idx", "parquet", "arrow", "png", "jpeg", "webp", "tiff", "bmp"],
+            "encode_inputs": ["png", "jpeg", "webp", "tiff", "bmp", "npy", "npz", "zip", "arrow", "json", "multipart"],
             "features": sorted(FEATURE_FORMATS),
             "filters": sorted(FILTER_FORMATS),
         },

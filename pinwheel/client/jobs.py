@@ -1,11 +1,14 @@
 """A job as the client sees it."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Self
 
 from pinwheel.client.bodies import read_features, read_npy
 from pinwheel.client.connection import Connection
+from pinwheel.client.downloads import fetch
 from pinwheel.client.events import DeadlinePassed, EventStream
 
 Record = dict[str, Any]
@@ -85,10 +88,20 @@ class Job:
         return self._command("resume")
 
     def result(self, format: str = "npz") -> Any:
-        """Features of an encoding job: a sparse matrix or an array for npz, an array for npy, a dict for json."""
+        """Features of an encoding job: a sparse matrix or an array for npz, an array for npy, a dict for json.
+
+        Bytes for arrow, parquet and safetensors.
+        """
         answer = self._connection.send("GET", f"{self._path}/result", params={"format": format})
-        readers: dict[str, Callable[[bytes], Any]] = {"npz": read_features, "npy": read_npy}
-        return readers[format](answer.content) if format in readers else answer.json()
+        readers: dict[str, Callable[[bytes], Any]] = {"npz": read_features, "npy": read_npy, "json": json.loads}
+        return readers[format](answer.content) if format in readers else answer.content
+
+    def download(self, path: str | Path, format: str = "npz") -> Path:
+        """Write the features of an encoding job to a file. A download that breaks goes on where it stopped."""
+        target = Path(path)
+        beside = target.with_name(target.name + ".part")
+        fetch(self._connection, f"{self._path}/result", {"format": format}, beside)
+        return beside.replace(target)
 
     def delete(self) -> None:
         """Forget the job, which must have ended. What it published stays."""

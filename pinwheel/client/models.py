@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from pinwheel.client.bodies import Images, image_body, read_features, read_npy
 from pinwheel.client.connection import Connection
-from pinwheel.client.jobs import fetch_filters
+from pinwheel.client.jobs import Job, fetch_filters
+from pinwheel.errors import PinwheelError
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Model:
         """Features (N, features): an array, or with `sparse` a scipy CSR matrix.
 
         One row for each image; `features.reshape(-1, *model.feature_shape)` is an array with a place for each of them.
-        `options`: topk, threshold, dtype, passes, layer (of a stack, from 0).
+        `options`: topk, threshold, dtype, passes, layer (of a stack, from 0). Of more images than one answer holds the
+        service makes a job, whose end this waits for.
         """
         if sparse:
             return read_features(self.encode_npz(images, sparse=True, **options))
@@ -112,7 +114,13 @@ class Model:
         answer = self._connection.send(
             "POST", f"{self._path}/{operation}", params=_given(**params), body=image_body(images)
         )
-        return answer.content
+        if answer.status_code != 202:
+            return answer.content
+        # More than one answer holds: the service made a job of it.
+        job = Job(self._connection, answer.json()).wait()
+        if job.status != "succeeded":
+            raise PinwheelError(f"{job.id} {job.status}: {job.record['error']}")
+        return self._connection.send("GET", f"/v1/jobs/{job.id}/result").content
 
 
 def _given(**params: Any) -> dict[str, Any]:

@@ -58,10 +58,13 @@ class ValidationSet(Spec):
 
 
 class EncodeOutput(Spec):
-    format: Literal["npz", "npy", "json"] = Field(
+    format: Literal["json", "npy", "npz", "arrow", "parquet", "safetensors"] = Field(
         "npz", description="Format that `result` answers when none is asked for."
     )
     sparse: bool = Field(True, description="Keep the features as a sparse matrix.")
+    topk: int | None = Field(None, ge=1, description="Keep only the k largest features of each image.")
+    threshold: float | None = Field(None, ge=0, description="Drop features up to this.")
+    dtype: Literal["float32", "float16"] = Field("float32", description="Number format of the features.")
 
 
 class TrainJob(Spec):
@@ -96,6 +99,9 @@ class EncodeJob(Spec):
     model: Label
     dataset: Label
     layer: int | None = Field(None, ge=0, description="Layer of a stack, from 0; the top one without.")
+    passes: int | None = Field(
+        None, ge=1, le=200, description="Passes of a recurrent encoder; the model's own without."
+    )
     output: EncodeOutput = EncodeOutput()
     max_attempts: int = Field(3, ge=1, le=100)
     name: Label | None = None

@@ -2,6 +2,7 @@
 
 datasets/{dataset}/       images.npy  [offsets.npy, shapes.npy]  [labels.npy]  manifest.json
 jobs/{job}/               checkpoints/{token}-{step}.safetensors   previews/{step:09d}.safetensors   result/
+inputs/{job}/             images of an encode request that became a job, like a data set; gone when it ends
 models/{name}/{version}/  weights.safetensors  units.safetensors  model.json
 staging/                  uploads and results on their way; emptied at every start
 """
@@ -22,10 +23,15 @@ class Artifacts:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self.staging = self.root / "staging"
+        self.inputs = self.root / "inputs"
         self.staging.mkdir(parents=True, exist_ok=True)
 
     def dataset(self, dataset_id: str) -> Path:
         return self.root / "datasets" / dataset_id
+
+    def input(self, job_id: str) -> Path:
+        """The images of an encode request that became this job."""
+        return self.inputs / job_id
 
     def job(self, job_id: str) -> Path:
         return self.root / "jobs" / job_id

@@ -31,6 +31,8 @@ JSON_FIELDS = (
     "error",
     "uses",
     "result",
+    "shards",
+    "passes",
 )
 
 

@@ -1,9 +1,9 @@
-"""Encoding a whole data set as a job: batches under a lease, the result as one file in the job's folder."""
+"""Encoding a whole data set as a job: batches under a lease, the result as shards in the job's folder."""
 
 import shutil
 import threading
 import time
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 import numpy as np
@@ -11,63 +11,22 @@ import structlog
 from numpy.typing import NDArray
 
 from pinwheel.progress import progress_at
+from pinwheel.selection import select
 from pinwheel.settings import Settings
 from pinwheel.states import State
-from pinwheel.store.artifacts import Artifacts, put_in_place
+from pinwheel.store.artifacts import Artifacts
 from pinwheel.store.connection import UNREACHABLE
 from pinwheel.store.jobs import Claim, JobStore, LeaseLost
 from pinwheel.store.models import split
+from pinwheel.times import timestamp
 from worker.data.reader import open_dataset
 from worker.encoding.loop import shared_engines
+from worker.encoding.shards import ShardWriter
 
 log = structlog.get_logger()
 
 BATCH = 1000
-
-
-class _Csr:
-    """Sparse rows gathered batch by batch."""
-
-    def __init__(self) -> None:
-        self._values: list[NDArray[np.float32]] = []
-        self._indices: list[NDArray[np.int32]] = []
-        self._counts: list[NDArray[np.int64]] = []
-
-    def add(self, features: NDArray[np.float32]) -> None:
-        rows, columns = np.nonzero(features)
-        self._values.append(features[rows, columns])
-        self._indices.append(columns.astype(np.int32))
-        self._counts.append(np.bincount(rows, minlength=len(features)))
-
-    def save(self, file: Path, units: int) -> int:
-        """Write what `scipy.sparse.load_npz` reads; gives the number of values."""
-        indptr = np.concatenate([[0], np.cumsum(np.concatenate(self._counts))])
-        with file.open("wb") as out:
-            np.savez(
-                out,
-                format=np.array(b"csr"),
-                shape=np.array([len(indptr) - 1, units], dtype=np.int64),
-                data=np.concatenate(self._values),
-                indices=np.concatenate(self._indices),
-                indptr=indptr.astype(np.int64),
-            )
-        return int(indptr[-1])
-
-
-class _Dense:
-    """Dense rows gathered batch by batch."""
-
-    def __init__(self) -> None:
-        self._rows: list[NDArray[np.float32]] = []
-
-    def add(self, features: NDArray[np.float32]) -> None:
-        self._rows.append(features)
-
-    def save(self, file: Path, units: int) -> int:
-        features = np.concatenate(self._rows)
-        with file.open("wb") as out:
-            np.save(out, features)
-        return int(np.count_nonzero(features))
+BATCH_BYTES = 32 * 2**20  # of the features of one batch
 
 
 class _Heart:
@@ -77,9 +36,10 @@ class _Heart:
         self._store, self._claim, self._leaving = store, claim, leaving
         self._lease_seconds = settings.lease_seconds
         self._stop = threading.Event()
-        self._progress: dict[str, Any] = {}
+        self._fields: dict[str, Any] = {}
         self._state = State.RUNNING
         self._lost = False
+        self._start, self._done_before = time.monotonic(), 0
         self._thread = threading.Thread(target=self._run, name="encode-lease", daemon=True)
 
     def __enter__(self) -> Self:
@@ -95,7 +55,7 @@ class _Heart:
         while not self._stop.wait(min(0.5, self._lease_seconds / 4)):
             try:
                 report += 1
-                self._state = self._store.beat(self._claim, report, self._progress)
+                self._state = self._store.beat(self._claim, report, self._fields)
                 heard = time.monotonic()
             except LeaseLost:
                 self._lost = True
@@ -104,8 +64,16 @@ class _Heart:
                 log.warning("store unreachable", error=str(error))
                 self._lost = time.monotonic() - heard > self._lease_seconds
 
-    def reached(self, done: int, total: int) -> None:
-        self._progress = {"progress": progress_at(done, total, done / total)}
+    def begins(self, done: int) -> None:
+        """How many images earlier attempts have done."""
+        self._start, self._done_before = time.monotonic(), done
+
+    def reached(self, done: int, total: int, writer: ShardWriter) -> None:
+        """Tell of the images that are done and the shards that are finished with the next beat."""
+        rate = (done - self._done_before) / max(time.monotonic() - self._start, 1e-6)
+        eta = timestamp(datetime.now(UTC) + timedelta(seconds=(total - done) / rate)) if rate else None
+        progress = progress_at(done, total, done / total) | {"samples_per_second": rate, "eta": eta}
+        self._fields = {"progress": progress, "shards": list(writer.shards)}
 
     def may_go_on(self) -> bool:
         """False when a stop is asked for; raises `LeaseLost` when the job is no longer ours."""
@@ -118,42 +86,74 @@ def encode_dataset(
     store: JobStore, artifacts: Artifacts, settings: Settings, claim: Claim, leaving: threading.Event
 ) -> None:
     """Run one claimed encode job to its end. Raises `LeaseLost`."""
-    job = claim.job
-    name, version = split(job["model"])
-    assert version is not None
-    with _Heart(store, settings, claim, leaving) as heart:
-        engines = shared_engines()
-        engine, layer = engines.get(name, version), job.get("layer")
-        columns = engine.num_features(layer)
-        images = open_dataset(artifacts.dataset(job["dataset"])).images
-        gathered: _Csr | _Dense = _Csr() if job["output"]["sparse"] else _Dense()
-        for start in range(0, len(images), BATCH):
-            if not heart.may_go_on():
-                break
-            batch = images[start : start + BATCH]
-            with engines.lock:
-                features = engine.encode(batch, layer=layer)
-            gathered.add(features)
-            heart.reached(start + len(batch), len(images))
-        else:
-            result = _save(artifacts.job(job["id"]) / "result", claim.token, gathered, columns)
-    if not heart.may_go_on():
-        store.end(claim, "release", reason="worker_stopped" if leaving.is_set() else None)
+    try:
+        finished, fields = _encode(store, artifacts, settings, claim, leaving)
+    except ValueError as error:  # what the model cannot take, or answers with numbers that are none
+        store.end(claim, "fail", {"error": {"code": "invalid_dataset", "detail": str(error)}}, reason="invalid_dataset")
         return
-    result |= {"shape": [len(images), columns], "sparse": job["output"]["sparse"]}
-    metrics = {
-        "l0": result["values"] / len(images),
-        "active_fraction": result["values"] / len(images) / columns,
+    if not finished:
+        store.end(claim, "release", fields, reason="worker_stopped" if leaving.is_set() else None)
+        return
+    store.end(claim, "succeed", fields)
+    shutil.rmtree(artifacts.input(claim.job["id"]), ignore_errors=True)  # of other ends, the server's reaper clears up
+
+
+def _encode(
+    store: JobStore, artifacts: Artifacts, settings: Settings, claim: Claim, leaving: threading.Event
+) -> tuple[bool, dict[str, Any]]:
+    """Whether it came to the end before a stop was asked for, and what is to be written into the record."""
+    job = claim.job
+    with _Heart(store, settings, claim, leaving) as heart:
+        name, version = split(job["model"])
+        assert version is not None
+        engines = shared_engines()
+        engine, layer, output = engines.get(name, version), job.get("layer"), job["output"]
+        columns = engine.num_features(layer)
+        folder = artifacts.dataset(job["dataset"]) if job.get("dataset") else artifacts.input(job["id"])
+        images = open_dataset(folder).images
+        writer = ShardWriter(
+            artifacts.job(job["id"]) / "result",
+            claim.token,
+            columns,
+            sparse=output["sparse"],
+            shard_bytes=settings.result_shard_bytes,
+            known=job.get("shards") or [],
+        )
+        heart.begins(writer.rows)
+        batch = max(1, min(BATCH, min(BATCH_BYTES, settings.result_shard_bytes) // (4 * columns)))
+        for start in range(writer.rows, len(images), batch):
+            if not heart.may_go_on():
+                return False, {"shards": writer.shards}
+            some = images[start : start + batch]
+            with engines.lock:
+                features = engine.encode(some, job.get("passes"), layer)
+            writer.add(_kept(features, output))
+            heart.reached(start + len(some), len(images), writer)
+        writer.flush()
+        heart.may_go_on()
+    return True, _done(writer, len(images), columns, output)
+
+
+def _kept(features: NDArray[np.float32], output: dict[str, Any]) -> NDArray[np.float32]:
+    """What of the features is asked for. Raises ValueError for those that cannot be written."""
+    if not np.isfinite(features).all():
+        raise ValueError("the pixels are so large that the model's numbers overflow; scale them down")
+    kept: NDArray[np.float32] = select(features, output.get("topk"), output.get("threshold"))
+    most = np.finfo(output.get("dtype") or "float32").max
+    if kept.size and np.abs(kept).max() > most:
+        raise ValueError(f"a feature of {np.abs(kept).max():g} does not fit into {output['dtype']}; ask for float32")
+    return kept
+
+
+def _done(writer: ShardWriter, count: int, columns: int, output: dict[str, Any]) -> dict[str, Any]:
+    values = sum(shard["values"] for shard in writer.shards)
+    result = {
+        "shape": [count, columns],
+        "sparse": output["sparse"],
+        "values": values,
+        "bytes": sum(shard["bytes"] for shard in writer.shards),
+        "shards": len(writer.shards),
     }
-    done = {"result": result, "metrics": metrics, "progress": progress_at(len(images), len(images), 1)}
-    store.end(claim, "succeed", done)
-
-
-def _save(folder: Path, token: int, gathered: _Csr | _Dense, units: int) -> dict[str, Any]:
-    shutil.rmtree(folder, ignore_errors=True)  # what attempts that died left
-    folder.mkdir(parents=True)
-    target = folder / f"{token}-features.{'npz' if isinstance(gathered, _Csr) else 'npy'}"
-    beside = target.with_name(target.name + ".tmp")
-    values = gathered.save(beside, units)
-    put_in_place(beside, target)
-    return {"file": f"result/{target.name}", "values": values, "bytes": target.stat().st_size}
+    metrics = {"l0": values / count, "active_fraction": values / count / columns}
+    progress = progress_at(count, count, 1)
+    return {"result": result, "shards": writer.shards, "metrics": metrics, "progress": progress}

@@ -172,7 +172,16 @@ def test_numbers_that_are_not_finite_are_refused(word: str) -> None:
 REFUSED: dict[str, tuple[bytes, type[PinwheelError], str]] = {
     "empty": (b"", InvalidRequest, "The body is empty; send images"),
     "unknown": (b"hello", UnsupportedMediaType, r"starts with b'hello' \(content type 'x/y'\).*Read are: PNG, JPEG"),
-    "zip of images": (zipped({"a.png": picture(gray())}), UnsupportedMediaType, "application/x-npz"),
+    "zip of text": (zipped({"a.txt": b"abc"}), InvalidDataset, r"'a.txt' is no image \(it starts with b'abc'\)"),
+    "zip in a zip": (zipped({"a.zip": zipped({"a.png": b""})}), InvalidDataset, "an archive inside the archive"),
+    "an empty zip": (zipped({}), InvalidDataset, "The zip holds no file; at least 1 image is needed"),
+    "zip of many names": (
+        zipped({f"{'x' * 600}{number}.png": b"" for number in range(21)}),
+        PayloadTooLarge,
+        "a directory of more than 20 files",
+    ),
+    "zip with half a directory": (zipped({"a.png": b""})[:-20], InvalidDataset, "has no directory at its end"),
+    "Parquet": (b"PAR1....PAR1", UnsupportedMediaType, "Parquet is read as a data set; here send the table as"),
     "a broken zip": (b"PK\x03\x04rubbish", InvalidDataset, "damaged or cut short"),
     "truncated": (npy(many())[:-1], InvalidDataset, "cut short: 140 bytes were expected here, 139"),
     "trailing": (npy(many()) + b"x", InvalidDataset, "goes on after its last value"),

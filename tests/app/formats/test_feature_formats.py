@@ -2,7 +2,6 @@
 
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,30 +102,3 @@ def test_topk_keeps_the_largest_amounts_and_the_threshold_drops_the_small() -> N
     assert features.select(row, topk=9).tolist() == row.tolist()
     assert features.select(row).tolist() == row.tolist()
     assert features.select(row, 2, 0.1).dtype == np.float32
-
-
-@pytest.mark.parametrize("sparse", [True, False])
-def test_the_result_of_a_job_is_answered_in_every_format(tmp_path: Path, sparse: bool) -> None:
-    path = tmp_path / f"1-features.{'npz' if sparse else 'npy'}"
-    path.write_bytes(encoded("npz" if sparse else "npy", sparse))
-    result = {"sparse": sparse, "shape": [3, 4]}
-    body, media_type = features.encode_stored(path, "npy", result, "digits@3")
-    assert media_type == "application/x-npy"
-    assert np.array_equal(np.load(io.BytesIO(body)), VALUES)
-    body, _ = features.encode_stored(path, "npz", result, "digits@3")
-    if sparse:
-        assert np.array_equal(scipy.sparse.load_npz(io.BytesIO(body)).toarray(), VALUES)
-    else:
-        assert np.array_equal(np.load(io.BytesIO(body))["features"], VALUES)
-    answer = json.loads(features.encode_stored(path, "json", result, "digits@3")[0])
-    assert (answer["model"], answer["version"]) == ("digits", 3)
-    assert answer["format"] == ("csr" if sparse else "dense")
-
-
-def test_a_sparse_result_that_is_too_large_when_dense_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "1-features.npz"
-    one = features.Csr((60_000, 25_600), np.zeros(60_001, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
-    path.write_bytes(features.npz_bytes(one))
-    with pytest.raises(PayloadTooLarge, match=r"60000 × 25600 features take 6144000000 bytes; at most 4294967296"):
-        features.encode_stored(path, "npy", {}, "m@1")
-    assert json.loads(features.encode_stored(path, "json", {}, "m@1")[0])["shape"] == [60_000, 25_600]

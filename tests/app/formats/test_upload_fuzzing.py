@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from table_files import TABLES, parquet
+from table_files import stream as arrow_stream
 from upload_files import colour, convert_here, gray, idx, many, npy, npz, packed, picture, stack, tarred, zipped
 
 from app.formats.inputs import decode_inputs, fit
@@ -34,6 +36,10 @@ FILES = {
     "webp": picture(colour(), "WEBP"),
     "tiff": stack([gray(), gray(seed=1)]),
     "bmp": picture(gray(), "BMP"),
+    **{f"arrow {name}": arrow_stream(table) for name, (table, _) in TABLES.items()},
+    "packed arrow": arrow_stream(TABLES["nested lists"][0], "zstd"),
+    "parquet": parquet(TABLES["{bytes, path}"][0]),
+    "packed parquet": parquet(TABLES["nested lists"][0], compression="zstd"),
 }
 SERVER = Settings(max_encode_bytes=2**20)
 

@@ -1,0 +1,167 @@
+"""Requests to encode, reconstruct or classify: their bodies, in memory or on disk, and the images in them."""
+
+import math
+import shutil
+import time
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import anyio.to_thread
+from fastapi import Request
+from numpy.typing import NDArray
+from starlette.datastructures import UploadFile
+
+from app.encoder import Answer
+from app.formats.budget import check_size
+from app.formats.fit import ModelInputs
+from app.formats.inputs import decode_inputs, decode_parts, fit, is_json
+from app.forms import read_form
+from app.geometry import feature_shape
+from app.services import Services
+from pinwheel.errors import InvalidRequest, PayloadTooLarge
+from pinwheel.files import layers_of
+
+MOST_ANSWER_BYTES = 256 * 1024 * 1024  # half of what one value of the store may hold
+
+
+@dataclass
+class Body:
+    """A request's body: `whole` or `parts` in memory, or `files` on disk where it is larger than a request may be."""
+
+    content_type: str
+    whole: bytes = b""
+    parts: list[bytes] | None = None
+    files: dict[str, list[Path]] = field(default_factory=dict)
+
+    @property
+    def too_large(self) -> bool:
+        """Larger than what is answered at once."""
+        return bool(self.files)
+
+    def stage(self, folder: Path) -> dict[str, list[Path]]:
+        """The body as files, as the converter takes them."""
+        if self.files:
+            return self.files
+        name = "image" if self.parts is not None else "json" if is_json(self.content_type) else "body"
+        paths = []
+        for number, part in enumerate([self.whole] if self.parts is None else self.parts):
+            paths.append(folder / f"{name}-{number}")
+            paths[-1].write_bytes(part)
+        return {name: paths}
+
+
+@asynccontextmanager
+async def received(request: Request, services: Services) -> AsyncIterator[Body]:
+    """The body. What lies on disk is gone at the end. Raises `InvalidRequest` and `PayloadTooLarge`."""
+    content_type = request.headers.get("content-type", "")
+    with ExitStack() as stack:
+        if content_type.split(";")[0].strip().lower() == "multipart/form-data":
+            yield await _parts(request, content_type, services, stack)
+        else:
+            yield await _whole(request, content_type, services, stack)
+
+
+async def _whole(request: Request, content_type: str, services: Services, stack: ExitStack) -> Body:
+    settings = services.settings
+    received: list[bytes] = []
+    size = 0
+    file: BinaryIO | None = None
+    path: Path | None = None
+    async for chunk in request.stream():
+        size += len(chunk)
+        if is_json(content_type):
+            check_size(size, settings.max_body_bytes, "The JSON body")
+        if file is None and size > settings.max_encode_bytes:
+            path = stack.enter_context(services.artifacts.staged()) / "body"
+            file = stack.enter_context(path.open("wb"))
+            await anyio.to_thread.run_sync(file.writelines, received)
+            received = []
+        if file is None:
+            received.append(chunk)
+        else:
+            await anyio.to_thread.run_sync(file.write, chunk)
+    if file is None or path is None:
+        return Body(content_type, b"".join(received))
+    file.close()
+    return Body(content_type, files={"body": [path]})
+
+
+async def _parts(request: Request, content_type: str, services: Services, stack: ExitStack) -> Body:
+    async with read_form(request) as form:
+        unknown = [name for name in form if name not in ("image", "file")]
+        if unknown:
+            raise InvalidRequest(f"There is no field {unknown[0]!r}; images come as `image`.")
+        files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
+        if len(files) < len(form.multi_items()):
+            raise InvalidRequest("A part named image is text; each part is a file, with a filename.")
+        if sum(file.size or 0 for file in files) <= services.settings.max_encode_bytes:
+            return Body(content_type, parts=[await file.read() for file in files])
+        folder = stack.enter_context(services.artifacts.staged())
+        paths = [folder / f"image-{number}" for number in range(len(files))]
+        for file, path in zip(files, paths, strict=True):
+            await anyio.to_thread.run_sync(_copy, file.file, path)
+        return Body(content_type, files={"image": paths})
+
+
+def _copy(source: BinaryIO, path: Path) -> None:
+    with path.open("wb") as target:
+        shutil.copyfileobj(source, target, 1024 * 1024)
+
+
+def model_inputs(record: dict[str, Any]) -> ModelInputs:
+    height, width, channels = record["input_shape"]
+    # Images larger than the patches that a model was trained on are cut into patches.
+    return ModelInputs((height, width, channels), record["spec"]["preprocessing"]["patch_size"] is not None)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request: the model, the images in its shape, and how long it took to read them."""
+
+    record: dict[str, Any]
+    images: NDArray[Any]
+    decode_seconds: float
+
+    @property
+    def model(self) -> str:
+        return f"{self.record['name']}@{self.record['version']}"
+
+    async def ask(self, services: Services, operation: str, passes: int | None, layer: int | None = None) -> Answer:
+        """What an encode worker makes of the images."""
+        name, version = self.record["name"], self.record["version"]
+        return await services.encoder.ask(name, version, operation, self.images, passes=passes, layer=layer)
+
+    def headers(self, answer: Answer) -> dict[str, str]:
+        timing = {"decode": self.decode_seconds, "queue": answer.queue_seconds, "compute": answer.compute_seconds}
+        return {
+            "X-Model": self.model,
+            "Server-Timing": ", ".join(f"{name};dur={1000 * seconds:.2f}" for name, seconds in timing.items()),
+            "Vary": "Accept",
+        }
+
+
+async def read(body: Body, record: dict[str, Any], services: Services) -> Asked:
+    """The images of a body in memory. Raises `PayloadTooLarge` for more than one answer holds."""
+    start = time.perf_counter()
+    images = await anyio.to_thread.run_sync(_images, body, record, services)
+    limit = services.settings.max_encode_images
+    if len(images) > limit:
+        raise PayloadTooLarge(f"{len(images)} images in one request; {limit} are allowed. More are an encode job.")
+    longest = max(math.prod(feature_shape(record, layer)) for layer in range(len(layers_of(record))))
+    size = 4 * len(images) * max(longest, math.prod(images.shape[1:]))
+    if size > MOST_ANSWER_BYTES:
+        detail = f"{len(images)} images give {size} bytes; {MOST_ANSWER_BYTES} fit into one answer."
+        raise PayloadTooLarge(f"{detail} Send fewer, or encode them as a job.")
+    return Asked(record, images, time.perf_counter() - start)
+
+
+def _images(body: Body, record: dict[str, Any], services: Services) -> NDArray[Any]:
+    settings = services.settings
+    if body.parts is not None:
+        inputs = decode_parts(body.parts, settings)
+    else:
+        inputs = decode_inputs(body.whole, body.content_type, settings)
+    return fit(inputs, *model_inputs(record))
