@@ -24,7 +24,7 @@ from pinwheel.pictures.mosaic import encode_png
 from pinwheel.up import Service
 
 # What the demo asks for beside the recipe's defaults: a minute or two on two CPU cores.
-DEMO_TRAINING: dict[str, Any] = {"training": {"epochs": 30}}
+DEMO_TRAINING: dict[str, Any] = {"training": {"epochs": 24}}
 VALIDATION_SPLIT = 0.1
 MODEL = "digits-demo"
 RECONSTRUCTED = 16

@@ -17,7 +17,7 @@ from worker.training.loop import LossNotFinite, train
 
 Messages = list[dict[str, Any]]
 
-LONGER = {"training": {"epochs": 40}, "model": {"connection": {"units": 32}}}
+LONGER = {"training": {"epochs": 40}, "model": {"connection": {"units": 32}, "classifier": {"weight": 0.2}}}
 
 
 def run(plan: Any) -> Messages:
