@@ -168,7 +168,7 @@ def test_a_torn_file_is_refused_wherever_it_ends(tmp_path: Path) -> None:
     for length in (0, 7, 8, 100, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:length])
         for read in (load, Weights.load):
-            with pytest.raises(ValueError, match="weights.safetensors cannot be read"):
+            with pytest.raises(ValueError, match=r"weights\.safetensors cannot be read"):
                 read(path)
     path.unlink()
     for read in (load, Weights.load):
