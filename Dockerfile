@@ -19,6 +19,7 @@ COPY pyproject.toml ./
 RUN python -c "import pathlib, tomllib; \
 project = tomllib.loads(pathlib.Path('pyproject.toml').read_text())['project']; \
 needs = {extra: project['dependencies'] + project['optional-dependencies'][extra] for extra in ('app', 'worker')}; \
+needs['app'] += project['optional-dependencies']['onnx']; \
 needs['torch'] = [need for need in needs['worker'] if need.startswith('torch')]; \
 [pathlib.Path(f'{name}.txt').write_text('\n'.join(lines) + '\n') for name, lines in needs.items()]"
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+FORMAT = "pinwheel/1"  # what the metadata of the files say
 WEIGHTS = "weights.safetensors"
 RECORD = "model.json"
 

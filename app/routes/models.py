@@ -1,6 +1,8 @@
 """Published models: read, fetch, delete."""
 
 import io
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,20 +12,26 @@ from fastapi.responses import FileResponse
 from safetensors.numpy import load_file
 
 from app.documented import content, errors
+from app.exporting import Pixels, exported
 from app.filters import FORMATS as FILTER_FORMATS
 from app.filters import View, answer, read_preview
 from app.fitting import check_layer_of
 from app.formats.negotiate import choose
+from app.geometry import feature_shape
 from app.paging import Paged
 from app.services import Held, Services
 from app.views import list_view, model_view
-from pinwheel.errors import Gone
+from pinwheel.errors import Gone, InvalidConfig
 from pinwheel.files import WEIGHTS, layers_of, units_file
 from pinwheel.store.models import split
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
-WEIGHT_FORMATS = {"safetensors": "application/x-safetensors", "npz": "application/x-npz"}
+WEIGHT_FORMATS = {
+    "safetensors": "application/x-safetensors",
+    "npz": "application/x-npz",
+    "onnx": "application/onnx",
+}
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
@@ -78,20 +86,27 @@ def delete_model(model: str, services: Held) -> Response:
 @router.get(
     "/{model}/weights",
     response_class=Response,
-    responses={200: content(*WEIGHT_FORMATS.values()), **errors(404, 406, 410)},
+    responses={200: content(*WEIGHT_FORMATS.values()), **errors(404, 406, 410, 422)},
 )
 def read_weights(
     model: str,
     request: Request,
     services: Held,
-    format: Annotated[str | None, Query(description="safetensors or npz, instead of Accept.")] = None,
+    format: Annotated[str | None, Query(description="safetensors, npz or onnx, instead of Accept.")] = None,
+    topk: Annotated[int | None, Query(ge=1, description="onnx: the k largest features as outputs too.")] = None,
+    layer: Annotated[
+        int | None, Query(ge=0, description="onnx: layer of a stack, from 0; the top one without.")
+    ] = None,
+    pixels: Annotated[Pixels | None, Query(description="onnx: what images are; float32 (from 0 to 1) without.")] = None,
 ) -> Response:
-    """All tensors of the model, with its spec as metadata."""
+    """All tensors of the model, with its spec as metadata; or its encoder, preprocessing included, as ONNX."""
     record = services.models.find(model)
     name, version = record["name"], record["version"]
     chosen = choose(request.headers.get("accept"), format, WEIGHT_FORMATS)
     path = services.artifacts.model(name, version) / WEIGHTS
-    headers = headers_of(model, record, chosen)
+    asked = {"topk": topk, "layer": layer, "pixels": pixels}
+    _check_options(chosen, asked, record)
+    headers = headers_of(model, record, chosen, *(f"{key}{value}" for key, value in asked.items() if value is not None))
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     if not path.exists():
@@ -99,10 +114,27 @@ def read_weights(
     filename = f"{name}-{version}.{chosen}"
     if chosen == "safetensors":
         return FileResponse(path, media_type=WEIGHT_FORMATS[chosen], filename=filename, headers=headers)
+    headers["Content-Disposition"] = f'attachment; filename="{filename}"'
+    if chosen == "onnx":
+        body = exported(path, f"{name}@{version}", topk, layer, pixels or "float32")
+        return Response(body, media_type=WEIGHT_FORMATS[chosen], headers=headers)
     out = io.BytesIO()
     np.savez(out, **load_file(path))  # type: ignore[arg-type]
-    headers["Content-Disposition"] = f'attachment; filename="{filename}"'
     return Response(out.getvalue(), media_type=WEIGHT_FORMATS[chosen], headers=headers)
+
+
+def _check_options(format: str, asked: Mapping[str, int | str | None], record: dict[str, Any]) -> None:
+    for key, value in asked.items():
+        if value is not None and format != "onnx":
+            detail = f"{key} is {value} and the format is {format!r}; {key} goes with format=onnx."
+            raise InvalidConfig(detail, errors=[{"pointer": f"#/query/{key}", "code": "not_allowed", "detail": detail}])
+    layer, topk = asked["layer"], asked["topk"]
+    assert layer is None or isinstance(layer, int)
+    check_layer_of(record, layer, "#/query/layer")
+    features = math.prod(feature_shape(record, layer))
+    if isinstance(topk, int) and topk > features:
+        detail = f"topk is {topk}; the model gives {features} features."
+        raise InvalidConfig(detail, errors=[{"pointer": "#/query/topk", "code": "too_large", "detail": detail}])
 
 
 @router.get(

@@ -94,10 +94,14 @@ class Model:
         answer = self._connection.send("GET", f"{self._path}/maps/{kind}", params=params)
         return answer.json() if format == "json" else answer.content
 
-    def weights(self, path: str | Path, format: str = "safetensors") -> Path:
-        """Write the model's tensors to `path`, as safetensors or npz. An older file there stays if this fails."""
+    def weights(self, path: str | Path, format: str = "safetensors", **options: Any) -> Path:
+        """Write the model's tensors to `path`, as safetensors or npz, or its encoder as onnx, from images to features.
+
+        `options` of onnx: topk, layer, pixels (`float32`, `uint8`). An older file there stays if this fails.
+        """
         target = Path(path)
-        content = self._connection.send("GET", f"{self._path}/weights", params={"format": format}).content
+        params = _given(format=format, **options)
+        content = self._connection.send("GET", f"{self._path}/weights", params=params).content
         beside = target.with_name(target.name + ".part")
         beside.write_bytes(content)
         return beside.replace(target)

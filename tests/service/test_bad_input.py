@@ -352,7 +352,7 @@ def test_weights_that_are_gone_from_the_disk_are_410(http: httpx2.Client, servic
     assert wait_for(http, http.post("/v1/jobs", json=body).json()["id"])["status"] == "succeeded"
     for file in (service.data_dir / "models" / "lost-files" / "1").iterdir():
         file.unlink()
-    for kind in ("safetensors", "npz"):
+    for kind in ("safetensors", "npz", "onnx"):
         refused(http.get(f"/v1/models/lost-files/weights?format={kind}"), 410, "gone", "lost-files@1")
     assert http.post("/v1/models/lost-files/encode", content=npy(DIGIT[None])).status_code == 404
     assert http.delete("/v1/models/lost-files").status_code == 204

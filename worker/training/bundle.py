@@ -7,16 +7,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 
+from pinwheel.exports.weights import check, check_numbers, told
 from pinwheel.files import RECORD, WEIGHTS, layers_of
-from pinwheel.specs import ANY_SPEC, Shape, StackSpec, Supervised, TrainSpec, as_image, layers
+from pinwheel.specs import Shape, StackSpec, Supervised, TrainSpec, as_image, layers
 from worker.data.files import read_tensors
 from worker.data.preprocess import Preprocessor
 from worker.sparse.stack import Between, Stack
 from worker.training.build import Tensors, model_from
-
-FORMAT = "pinwheel/1"
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,7 @@ class Bundle:
     @classmethod
     def load(cls, folder: Path) -> "Bundle":
         """Raises FileNotFoundError where there is none, ValueError where it cannot be read."""
-        path = folder / WEIGHTS
-        try:
-            metadata, weights = read_tensors(path)
-        except SafetensorError as error:
-            raise ValueError(f"{path.name} cannot be read: {error}") from error
-        if metadata.get("format") != FORMAT:
-            raise ValueError(f"{path.name} has the format {metadata.get('format')!r}; {FORMAT!r} is allowed")
-        spec = ANY_SPEC.validate_json(metadata["spec"])
-        height, width, channels = json.loads(metadata["input_shape"])
-        preprocessor = Preprocessor.load(spec.preprocessing, (height, width, channels), weights)
-        return cls(folder, spec, weights, stack_from(spec, weights, (height, width, channels)), preprocessor)
+        return read_model(folder / WEIGHTS)
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -53,6 +43,21 @@ class Bundle:
     def told_of_layers(self) -> list[dict[str, Any]]:
         """What the record tells of each layer."""
         return [told_of_layer(each) for each in layers_of(self.record)]
+
+
+def read_model(path: Path) -> Bundle:
+    """What a file of weights says alone. Raises FileNotFoundError, or ValueError with what is wrong with it."""
+    try:
+        metadata, weights = read_tensors(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
+    spec, image = told(metadata, path.name)
+    check(spec, image, {name: tuple(tensor.shape) for name, tensor in weights.items()}, path.name)
+    for name, tensor in weights.items():
+        finite = bool(torch.isfinite(tensor).all())
+        check_numbers(name, str(tensor.dtype).removeprefix("torch."), finite, path.name)
+    preprocessor = Preprocessor.load(spec.preprocessing, image, weights)
+    return Bundle(path.parent, spec, weights, stack_from(spec, weights, image), preprocessor)
 
 
 TOLD = ("units", "feature_shape", "map", "metrics", "step", "pruning", "invariance")

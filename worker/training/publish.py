@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from pinwheel import __version__
-from pinwheel.files import RECORD, WEIGHTS, units_file
+from pinwheel.files import FORMAT, RECORD, WEIGHTS, units_file
 from pinwheel.specs import Model, Shape, StackSpec, TrainSpec, unit_map
 from worker.data.files import put_folder, read_tensors, write_json, write_tensors
 from worker.data.preprocess import Preprocessor
@@ -35,7 +35,7 @@ from worker.sparse.labelled import Labelled
 from worker.sparse.sparsity import Inhibition, Noise
 from worker.sparse.stack import Between, Stack
 from worker.training.build import parents
-from worker.training.bundle import FORMAT, Bundle, in_layer
+from worker.training.bundle import Bundle, in_layer
 from worker.training.evaluate import Evaluation
 
 # Units of a learned inhibition up to which previews carry it.
