@@ -131,7 +131,7 @@ def encode_dataset(
             if not heart.may_go_on():
                 break
             batch = images[start : start + BATCH]
-            with engines.lock:
+            with engines.computing():
                 features = engine.encode(batch, layer=layer)
             gathered.add(features)
             heart.reached(start + len(batch), len(images))
