@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 import torch
@@ -105,6 +106,7 @@ class EngineCache:
 
     def _load(self, key: Key, loading: Loading) -> None:
         try:
+            _read_ahead(self.artifacts.model(*key) / WEIGHTS)
             engine = Engine.load(self.artifacts.model(*key), self._device)
         except BaseException as error:  # whoever waits is told, whatever it is
             log.warning("model not loaded", model=key[0], version=key[1], error=repr(error))
@@ -126,3 +128,10 @@ class EngineCache:
                     return
                 sizes.pop(key, None)
                 del self._held[key]
+
+
+def _read_ahead(path: Path) -> None:
+    """Bring the file into memory. safetensors holds the interpreter's lock while a slow disk answers; this does not."""
+    with path.open("rb", buffering=0) as file:
+        while file.read(2**20):
+            pass
