@@ -138,7 +138,12 @@ class Asked:
         timing = {"decode": self.decode_seconds, "queue": answer.queue_seconds, "compute": answer.compute_seconds}
         return {
             "X-Model": self.model,
-            "Server-Timing": ", ".join(f"{name};dur={1000 * seconds:.2f}" for name, seconds in timing.items()),
+            "Server-Timing": ", ".join(
+                [
+                    *(f"{name};dur={1000 * seconds:.2f}" for name, seconds in timing.items()),
+                    f'batch;desc="{answer.batch}"',
+                ]
+            ),
             "Vary": "Accept",
         }
 

@@ -1,61 +1,106 @@
-"""Asking the encode workers: images out through the store, one reader for all the answers that come back."""
+"""Asking the encode workers: images out through the store, one listener for all the answers that come back.
+
+Many images go in pieces, a few at a time: while one is computed the next is on its way, other models get their turn
+between them, and what is left is never sent once the client has gone.
+"""
 
 import asyncio
-import json
 import time
+from collections.abc import Sequence
+from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import structlog
 from numpy.typing import NDArray
+from starlette.concurrency import run_in_threadpool
 
-from pinwheel.errors import InvalidDataset, NotFound, NoWorker, PinwheelError, StoreUnavailable, TooManyRequests
+from pinwheel.errors import (
+    InvalidDataset,
+    ModelLoading,
+    NotFound,
+    NoWorker,
+    PinwheelError,
+    StoreUnavailable,
+    TooManyRequests,
+)
 from pinwheel.settings import Settings
-from pinwheel.store import keys
-from pinwheel.store.connection import UNREACHABLE, AsyncClient
+from pinwheel.store import encoding, keys
+from pinwheel.store.connection import COMMAND_SECONDS, UNREACHABLE, AsyncClient, Client
 from pinwheel.store.wire import pack, unpack
 
 log = structlog.get_logger()
 
-MOST_WAITING = 2000
-ERRORS: dict[str, type[PinwheelError]] = {"not_found": NotFound, "invalid_dataset": InvalidDataset}
+ERRORS: dict[str, type[PinwheelError]] = {
+    "not_found": NotFound,
+    "invalid_dataset": InvalidDataset,
+    "model_loading": ModelLoading,
+}
+PIECE_BYTES = 2 * 1024 * 1024
+PIECES_AT_ONCE = 3
+
+# Set while a request is handled whose client may go away (`app/gone.py`): done once it has.
+client_gone: ContextVar["asyncio.Future[None] | None"] = ContextVar("client_gone", default=None)
+
+
+class ClientGone(PinwheelError):
+    """Nobody reads the answer any more."""
+
+    status, code, title = 499, "client_gone", "The client has gone"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: arrays by name, and how long it waited and computed."""
+    """What came back: arrays by name, how long it waited and computed, and how many requests were computed with it."""
 
     arrays: dict[str, NDArray[Any]]
     queue_seconds: float
     compute_seconds: float
+    batch: int
 
 
 class Encoder:
-    def __init__(self, commands: AsyncClient, blocking: AsyncClient, settings: Settings) -> None:
+    def __init__(self, client: Client, commands: AsyncClient, blocking: AsyncClient, settings: Settings) -> None:
+        self._client = client
         self._commands = commands
         self._blocking = blocking
         self._seconds = settings.encode_seconds
         self._replies = keys.replies(uuid4().hex)
+        self._push = commands.register_script(encoding.PUSH)
         self._waiting: dict[str, asyncio.Future[bytes]] = {}
+        self._listening = asyncio.Event()
         self._alive_until = 0.0
 
     async def run(self) -> None:
-        """Complete the futures of those who wait, one reader for the whole process."""
+        """Complete the futures of those who wait, one listener for the whole process."""
         while True:
             try:
-                popped = await self._blocking.blpop([self._replies], timeout=5)
-            except Exception as error:  # whatever it is, this one reader must live on
+                async with self._blocking.pubsub() as answers:
+                    await answers.subscribe(self._replies)
+                    async for message in answers.listen():
+                        if message["type"] == "message":
+                            self._complete(message["data"])
+                        else:
+                            self._listening.set()
+            except Exception as error:  # whatever it is, this one listener must live on
                 log.warning("store unreachable", error=str(error))
+                self._lose()
                 await asyncio.sleep(1.0)
-                continue
-            if popped is None:
-                continue
-            message: bytes = popped[1]
-            length = int.from_bytes(message[:4], "little")
-            future = self._waiting.pop(json.loads(message[4 : 4 + length])["id"], None)
-            if future and not future.done():
-                future.set_result(message)
+
+    def _lose(self) -> None:
+        """What is answered from now on is not heard: those who wait are told, others do not begin."""
+        self._listening.clear()
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(StoreUnavailable("The store went away meanwhile.", retry_after_seconds=2))
+
+    def _complete(self, message: bytes) -> None:
+        future = self._waiting.pop(unpack(message)[0]["id"], None)
+        if future and not future.done():
+            future.set_result(message)
 
     async def ask(
         self,
@@ -63,42 +108,117 @@ class Encoder:
         version: int,
         operation: str,
         images: NDArray[Any],
-        *,
-        passes: int | None = None,
-        layer: int | None = None,
+        **parameters: Any,
     ) -> Answer:
-        """Run `operation` of a model on images (N, H, W, C); raises the errors of `pinwheel.errors`."""
+        """Run `operation` of a model on images (N, H, W, C); raises the errors of `pinwheel.errors`.
+
+        `parameters` are those of the worker's engine; those that are None are left out.
+        """
+        await self._check_listening()
         await self._check_worker()
-        request_id = uuid4().hex
-        future = asyncio.get_running_loop().create_future()
-        self._waiting[request_id] = future
+        asked = {"model": model, "version": version, "operation": operation}
+        asked["parameters"] = {name: value for name, value in parameters.items() if value is not None}
+        rows = max(1, PIECE_BYTES // max(1, images[:1].nbytes))
+        if len(images) <= rows:
+            return await self._ask(asked, images)
+        at_once = asyncio.Semaphore(PIECES_AT_ONCE)
+
+        async def piece(start: int) -> Answer:
+            async with at_once:
+                return await self._ask(asked, images[start : start + rows])
+
+        tasks = [asyncio.create_task(piece(start)) for start in range(0, len(images), rows)]
         try:
-            asked = {"model": model, "version": version, "operation": operation, "passes": passes, "layer": layer}
+            answers = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        return await run_in_threadpool(_joined, answers)
+
+    async def _ask(self, asked: dict[str, Any], images: NDArray[Any]) -> Answer:
+        request_id = uuid4().hex
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting[request_id] = future
+        answered = False
+        try:
             await self._send(request_id, asked, images)
-            async with asyncio.timeout(self._seconds):
-                message = await future
+            message = await self._first(future)
+            answered = True
         except TimeoutError:
             raise NoWorker(f"No encode worker answered within {self._seconds:g} s.", retry_after_seconds=5) from None
         finally:
             self._waiting.pop(request_id, None)
-        return _read(message)
+            if not answered:
+                await self._give_up(request_id)
+        return await self._read(request_id, message)
+
+    async def _first(self, future: "asyncio.Future[bytes]") -> bytes:
+        """The answer, unless the client goes away before it comes."""
+        gone = client_gone.get()
+        async with asyncio.timeout(self._seconds):
+            if gone is None:
+                return await future
+            either: list[asyncio.Future[Any]] = [future, gone]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not future.done():
+            raise ClientGone("The client went away before its answer was there.")
+        return future.result()
 
     async def _send(self, request_id: str, asked: dict[str, Any], images: NDArray[Any]) -> None:
         now = time.time()
-        asked |= {"id": request_id, "reply": self._replies, "sent": now, "deadline": now + self._seconds}
-        body = pack({}, {"images": images})
+        blob = images.nbytes > encoding.INLINE_BYTES
+        more = {"reply": self._replies, "sent": now, "deadline": now + self._seconds, "blob": blob}
+        expires = int(self._seconds) + 1
         try:
-            async with self._commands.pipeline(transaction=False) as pipeline:
-                pipeline.set(keys.blob(request_id), body, ex=int(self._seconds) + 1)
-                pipeline.rpush(keys.ENCODE_REQUESTS, json.dumps(asked))
-                _, waiting = await pipeline.execute()
+            if blob:
+                await run_in_threadpool(self._put, request_id, images, expires)
+            packed = pack(asked | more, {} if blob else {"images": images})
+            request = encoding.request(request_id, images.nbytes, packed)
+            model = encoding.model_key(asked["model"], asked["version"])
+            waiting = await self._push(
+                keys=[keys.ENCODE_READY],
+                args=[encoding.LISTS, model, request, expires, encoding.MOST_WAITING],
+            )
         except UNREACHABLE as error:
             raise StoreUnavailable("The store does not answer.", retry_after_seconds=2) from error
-        if waiting > MOST_WAITING:
-            await self._commands.delete(keys.blob(request_id))
+        if waiting < 0:
             raise TooManyRequests(
-                f"{waiting} encode requests are waiting; {MOST_WAITING} is the limit.", retry_after_seconds=2
+                f"{encoding.MOST_WAITING} encode requests wait for {model}, the most that may.", retry_after_seconds=2
             )
+
+    def _put(self, request_id: str, images: NDArray[Any], expires: int) -> None:
+        self._client.set(keys.blob(request_id), pack({}, {"images": images}), ex=expires)
+
+    async def _give_up(self, request_id: str) -> None:
+        """Tell the workers that nobody waits for it: they drop it when they come to it."""
+        with suppress(*UNREACHABLE):
+            async with self._commands.pipeline(transaction=False) as pipeline:
+                pipeline.sadd(keys.ENCODE_GONE, request_id)
+                pipeline.expire(keys.ENCODE_GONE, encoding.GONE_SECONDS)
+                pipeline.delete(keys.blob(request_id))
+                await pipeline.execute()
+
+    async def _read(self, request_id: str, message: bytes) -> Answer:
+        header, arrays = unpack(message)
+        if header["blob"]:
+            try:
+                body = await run_in_threadpool(self._client.getdel, keys.blob(request_id))
+            except UNREACHABLE as error:
+                raise StoreUnavailable("The store does not answer.", retry_after_seconds=2) from error
+            if body is None:
+                raise StoreUnavailable("The answer expired before it was read.", retry_after_seconds=2)
+            header, arrays = unpack(body)
+        if "error" in header:
+            kind = ERRORS.get(header["error"], PinwheelError)
+            raise kind(header["detail"], retry_after_seconds=1 if kind is ModelLoading else None)
+        return Answer(arrays, header["queue_seconds"], header["compute_seconds"], header["batch"])
+
+    async def _check_listening(self) -> None:
+        try:
+            async with asyncio.timeout(COMMAND_SECONDS):
+                await self._listening.wait()
+        except TimeoutError:
+            raise StoreUnavailable("The store does not answer.", retry_after_seconds=2) from None
 
     async def _check_worker(self) -> None:
         """Refuse at once when no encode worker lives; looked up at most every few seconds."""
@@ -112,9 +232,7 @@ class Encoder:
         raise NoWorker("No encode worker is alive.", retry_after_seconds=5)
 
 
-def _read(message: bytes) -> Answer:
-    header, arrays = unpack(message)
-    if "error" in header:
-        kind = ERRORS.get(header["error"], PinwheelError)
-        raise kind(header["detail"])
-    return Answer(arrays, header["queue_seconds"], header["compute_seconds"])
+def _joined(answers: Sequence[Answer]) -> Answer:
+    arrays = {name: np.concatenate([each.arrays[name] for each in answers]) for name in answers[0].arrays}
+    computed = sum(each.compute_seconds for each in answers)
+    return Answer(arrays, answers[0].queue_seconds, computed, max(each.batch for each in answers))

@@ -10,6 +10,7 @@ from fastapi.staticfiles import StaticFiles
 
 from app import problems
 from app.documented import Problem, ProblemEntry
+from app.gone import Gone
 from app.idempotency import Idempotency
 from app.middleware import BodyLimit, RequestContext
 from app.routes import datasets, encode, events, jobs, maps, models, pages, progress, results, system
@@ -47,6 +48,7 @@ def create_app() -> FastAPI:
     app.mount("/static", StaticFiles(directory=pages.WEB / "static"), name="static")
     problems.install(app)
     # The last one added stands outermost.
+    app.add_middleware(Gone)
     app.add_middleware(Idempotency)
     app.add_middleware(BodyLimit, settings=settings())
     app.add_middleware(RequestContext)

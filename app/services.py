@@ -50,7 +50,7 @@ async def running() -> AsyncIterator[Services]:
         models=Models(client),
         queue=JobQueue(url),
         watch=Watch(blocking),
-        encoder=Encoder(commands, blocking, config),
+        encoder=Encoder(client, commands, blocking, config),
     )
     readers = [
         asyncio.create_task(services.watch.run()),

@@ -47,6 +47,14 @@ class Settings(BaseSettings):
     convert_seconds: float = Field(600.0, gt=0, description="Time the conversion of one upload may take.")
     convert_memory_bytes: int = Field(4096 * MEBIBYTE, ge=256 * MEBIBYTE, description="Memory the conversion may take.")
     encode_seconds: float = Field(60.0, gt=0, description="Time an encode request may take before it is given up.")
+    encode_batch: int = Field(64, ge=1, description="Most encode requests that are computed together; 1 is one by one.")
+    encode_models: int = Field(16, ge=1, description="Most models that an encode worker keeps loaded.")
+    encode_models_bytes: int = Field(
+        2048 * MEBIBYTE, ge=MEBIBYTE, description="Memory of the models that an encode worker keeps loaded."
+    )
+    encode_load_seconds: float = Field(
+        2.0, ge=0, description="How long a request waits for its model to be loaded before it is told to come again."
+    )
     idempotency_seconds: int = Field(86_400, ge=1, description="How long the answer to an `Idempotency-Key` is kept.")
 
     @property

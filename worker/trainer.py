@@ -18,6 +18,9 @@ from typing import Any
 COMMANDS = {"stop", "stop publish"}
 ORPHANED = 3
 
+# A training takes what is left: servers and encode workers on the same cores answer people who wait.
+NICE = 10
+
 
 class Commands:
     """The last command read from stdin."""
@@ -66,6 +69,7 @@ def main() -> int:
     messages, commands = Messages(), Commands()
     # Ctrl-C in a terminal reaches the whole process group; the supervisor decides what it means for a training
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(NICE)
     step = 0
 
     def report(message: dict[str, Any]) -> None:

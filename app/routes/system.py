@@ -16,7 +16,7 @@ from pinwheel.errors import NotFound, PinwheelError
 from pinwheel.queue import QUEUES
 from pinwheel.recipes import RECIPES, Recipe, find
 from pinwheel.states import State
-from pinwheel.store import keys, workers
+from pinwheel.store import encoding, keys, workers
 from pinwheel.store.connection import UNREACHABLE
 
 router = APIRouter(tags=["system"])
@@ -62,7 +62,10 @@ def metrics(services: Held) -> Response:
     for queue in QUEUES:
         alive.labels(queue).set(found.count(queue))
     waiting = Gauge("pinwheel_encode_requests_waiting", "Encode requests that wait", registry=registry)
-    waiting.set(services.client.llen(keys.ENCODE_REQUESTS))
+    ready = services.client.lrange(keys.ENCODE_READY, 0, -1)
+    waiting.set(sum(services.client.llen(encoding.LISTS + model.decode()) for model in ready))
+    dropped = Gauge("pinwheel_encode_requests_dropped", "Encode requests dropped, their caller gone", registry=registry)
+    dropped.set(int(services.client.hget(keys.ENCODE_COUNTS, "dropped") or 0))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -11,7 +11,10 @@ pinwheel:dataset:{id}        hash     one data set     pinwheel:datasets  zset  
 pinwheel:model:{name}        hash     records of versions (`v3`) and `reserved`   pinwheel:models  zset
 pinwheel:worker:{name}       hash     a live worker; expires
 pinwheel:answer:{key}        hash     what an Idempotency-Key answered; expires
-pinwheel:encode:…            lists and blobs of interactive requests; expire
+pinwheel:encode:requests:{m} list     requests of a model; expires   pinwheel:encode:ready  list  models that have any
+pinwheel:encode:blob:{id}    string   images or answers too large for them; expire
+pinwheel:encode:gone         set      requests nobody waits for; expires   pinwheel:encode:counts  hash  of requests
+pinwheel:encode:replies:{a}  channel  answers for one server process
 """
 
 PREFIX = "pinwheel:"
@@ -23,6 +26,10 @@ DATASETS = PREFIX + "datasets"
 DIGESTS = PREFIX + "digests"
 MODELS = PREFIX + "models"
 ENCODE_REQUESTS = PREFIX + "encode:requests"
+ENCODE_READY = PREFIX + "encode:ready"
+ENCODE_GONE = PREFIX + "encode:gone"
+ENCODE_COUNTS = PREFIX + "encode:counts"
+BLOBS = PREFIX + "encode:blob:"
 CELERY = PREFIX + "celery:"
 
 
@@ -55,7 +62,7 @@ def answer(key: str) -> str:
 
 
 def blob(request_id: str) -> str:
-    return f"{PREFIX}encode:blob:{request_id}"
+    return BLOBS + request_id
 
 
 def replies(api: str) -> str:

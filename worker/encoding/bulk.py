@@ -125,7 +125,7 @@ def _encode(
             if not heart.may_go_on():
                 return False, {"shards": writer.shards}
             some = images[start : start + batch]
-            with engines.lock:
+            with engines.computing():
                 features = engine.encode(some, job.get("passes"), layer)
             writer.add(_kept(features, output))
             heart.reached(start + len(some), len(images), writer)

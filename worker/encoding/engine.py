@@ -53,6 +53,8 @@ class Engine:
         self.classes = None if top.classifier is None else len(top.classifier.weights)
         row_bytes = 4 * (4 * self.inputs + 4 * self.model.longest)
         self.chunk = max(1, min(LARGEST_CHUNK, CHUNK_BYTES // row_bytes))
+        held = [*self.model.parameters(), *self.model.buffers(), *preprocessor.tensors().values()]
+        self.size_bytes = sum(tensor.nbytes for tensor in held)
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> "Engine":

@@ -1,32 +1,34 @@
 """The loop for interactive requests, a thread inside the encode worker.
 
-It takes whatever waits and never waits for more: under load batches grow by themselves, at rest one request runs alone.
-The images are raw bytes under a key that expires; the request on the list is small.
+It takes what waits for one model, up to a bounded batch, and never waits for more: under load batches grow by
+themselves, at rest one request runs alone. `pinwheel/store/encoding.py` says how requests and answers travel.
+Requests whose model is still being loaded are put aside; the others go on.
 """
 
 import contextlib
-import json
+import platform
 import threading
 import time
 from typing import Any
 
 import structlog
+import torch
 from celery import bootsteps
 
-from pinwheel.settings import settings
-from pinwheel.store import keys
+from pinwheel.settings import Settings, settings
+from pinwheel.store import encoding, keys, workers
 from pinwheel.store.artifacts import Artifacts
 from pinwheel.store.connection import UNREACHABLE, Client, connect, connect_blocking
 from pinwheel.store.wire import pack, unpack
 from worker.encoding.cache import EngineCache
-from worker.encoding.requests import Request, answer, grouped
+from worker.encoding.requests import Arrays, Request, answer, grouped
 
 log = structlog.get_logger()
 
-MOST_REQUESTS = 64
-MOST_BATCH_BYTES = 64 * 1024 * 1024
-WAIT_SECONDS = 1
-REPLY_SECONDS = 60
+MOST_BATCH_BYTES = 16 * 1024 * 1024
+WAIT_SECONDS = 1.0
+LOADING_WAIT_SECONDS = 0.02
+SHARE_SECONDS = 5.0
 
 
 class EncodeLoop(bootsteps.StartStopStep):
@@ -50,11 +52,10 @@ class EncodeLoop(bootsteps.StartStopStep):
 
     def _run(self) -> None:
         url = settings().store_url
-        commands, blocking = connect(url), connect_blocking(url)
-        engines = shared_engines()
+        service = EncodeService(connect(url), connect_blocking(url), shared_engines(), settings())
         while not self._stop.is_set():
             try:
-                serve_once(commands, blocking, engines)
+                service.serve_once()
             except UNREACHABLE as error:
                 log.warning("store unreachable", error=str(error))
                 self._stop.wait(1.0)
@@ -68,76 +69,124 @@ _engines_lock = threading.Lock()
 
 
 def shared_engines() -> EngineCache:
-    """The models of this process: the loop and the bulk jobs use the same ones."""
+    """The models of this process: the loop and the bulk jobs use the same ones, on the GPU where there is one."""
     with _engines_lock:
         if not _engines:
-            _engines.append(EngineCache(Artifacts(settings().data_dir)))
+            config = settings()
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            threads = config.threads or torch.get_num_threads()
+            limits = (config.encode_models, config.encode_models_bytes)
+            _engines.append(EngineCache(Artifacts(config.data_dir), *limits, device, threads))
         return _engines[0]
 
 
-def serve_once(commands: Client, blocking: Client, engines: EngineCache) -> int:
-    """Take what waits, answer it, and say how many requests that were."""
-    first = blocking.blpop([keys.ENCODE_REQUESTS], timeout=WAIT_SECONDS)
-    if first is None:
-        return 0
-    more = commands.lpop(keys.ENCODE_REQUESTS, MOST_REQUESTS - 1) or []
-    requests = [request for raw in (first[1], *more) if (request := _read(commands, raw)) is not None]
-    for group in grouped(requests):
-        for part in _bounded(group):
-            _answer(commands, engines, part)
-    return len(requests)
+class EncodeService:
+    def __init__(self, commands: Client, blocking: Client, engines: EngineCache, config: Settings) -> None:
+        self._commands, self._blocking = commands, blocking
+        self._engines = engines
+        self._settings = config
+        self._take = commands.register_script(encoding.TAKE)
+        self._aside: list[Request] = []
+        self._all_threads = engines.threads
+        self._share_at = 0.0
 
+    def serve_once(self) -> None:
+        """Answer what waits for one model; where nothing waits, wait a while for something."""
+        self._share_cores()
+        aside, self._aside = self._aside, []
+        self._serve(aside)
+        taken = self._take(
+            keys=[keys.ENCODE_READY, keys.ENCODE_GONE],
+            args=[encoding.LISTS, self._settings.encode_batch, MOST_BATCH_BYTES, keys.BLOBS, keys.ENCODE_COUNTS],
+        )
+        if taken:
+            self._serve(self._read(taken))
+            return
+        wait = LOADING_WAIT_SECONDS if self._aside else WAIT_SECONDS
+        if not self._blocking.blmove(keys.ENCODE_READY, keys.ENCODE_READY, wait, "LEFT", "RIGHT"):
+            self._engines.sweep()
 
-def _read(commands: Client, raw: bytes) -> Request | None:
-    """The request with its images; None when nobody waits for it any more."""
-    asked = json.loads(raw)
-    body = commands.getdel(keys.blob(asked["id"]))
-    if body is None or time.time() > asked["deadline"]:
-        return None
-    _, arrays = unpack(body)
-    return Request(
-        id=asked["id"],
-        reply=asked["reply"],
-        model=asked["model"],
-        version=asked["version"],
-        operation=asked["operation"],
-        passes=asked["passes"],
-        layer=asked["layer"],
-        received=time.monotonic() - max(0.0, time.time() - asked["sent"]),
-        images=arrays["images"],
-    )
-
-
-def _bounded(group: list[Request]) -> list[list[Request]]:
-    """The group in parts of bounded size."""
-    parts: list[list[Request]] = [[]]
-    size = 0
-    for request in group:
-        size += request.images.nbytes
-        if parts[-1] and size > MOST_BATCH_BYTES:
-            parts.append([])
-            size = request.images.nbytes
-        parts[-1].append(request)
-    return parts
-
-
-def _answer(commands: Client, engines: EngineCache, group: list[Request]) -> None:
-    try:
-        engine = engines.get(group[0].model, group[0].version)
-        with engines.lock:
-            answers = answer(engine, group)
-    except FileNotFoundError:
-        answers = [(request, {"error": "not_found", "detail": "the model was deleted"}, {}) for request in group]
-    except ValueError as error:
-        answers = [(request, {"error": "invalid_dataset", "detail": str(error)}, {}) for request in group]
-    except Exception:
-        log.exception("encode failed", model=group[0].model)
-        answers = [
-            (request, {"error": "internal", "detail": "the worker failed; its log says why"}, {}) for request in group
+    def _share_cores(self) -> None:
+        """Encode workers on one machine share its cores, unless a number of threads was given."""
+        if self._settings.threads or time.monotonic() < self._share_at:
+            return
+        self._share_at = time.monotonic() + SHARE_SECONDS
+        here = platform.node()
+        beside = [
+            each
+            for each in workers.live(self._commands)
+            if each["host"] == here and "encode" in each["queues"].split(",")
         ]
-    pipeline = commands.pipeline(transaction=False)
-    for request, header, arrays in answers:
-        pipeline.rpush(request.reply, pack({"id": request.id, **header}, arrays))
-        pipeline.expire(request.reply, REPLY_SECONDS)
-    with contextlib.suppress(*UNREACHABLE):  # the caller gives up by its deadline and may ask again
-        pipeline.execute()
+        self._engines.threads = max(1, self._all_threads // max(1, len(beside)))
+
+    def _read(self, taken: list[bytes]) -> list[Request]:
+        """The requests with their images, without those that nobody waits for any more."""
+        unpacked = [(raw[: encoding.ID_CHARACTERS].decode(), *unpack(raw[encoding.HEAD :])) for raw in taken]
+        now, clock = time.monotonic(), time.time()
+        large = [request_id for request_id, asked, _ in unpacked if asked["blob"]]
+        bodies: dict[str, bytes | None] = {}
+        if large:
+            pipeline = self._commands.pipeline(transaction=False)
+            for request_id in large:
+                pipeline.getdel(keys.blob(request_id))
+            bodies = dict(zip(large, pipeline.execute(), strict=True))
+        requests = []
+        for request_id, asked, arrays in unpacked:
+            if asked["blob"]:
+                body = bodies[request_id]
+                arrays = unpack(body)[1] if body else {}
+            if "images" in arrays and clock <= asked["deadline"]:
+                fields = {name: asked[name] for name in ("reply", "model", "version", "operation", "parameters")}
+                received = now - max(0.0, clock - asked["sent"])
+                deadline = now + asked["deadline"] - clock
+                requests.append(
+                    Request(id=request_id, **fields, received=received, deadline=deadline, images=arrays["images"])
+                )
+        return requests
+
+    def _serve(self, requests: list[Request]) -> None:
+        now = time.monotonic()
+        for group in grouped([request for request in requests if now <= request.deadline]):
+            try:
+                loading = self._engines.begin(group[0].model, group[0].version)
+            except FileNotFoundError:
+                self._refuse(group, "not_found", "the model was deleted")
+                continue
+            if loading.engine.done():
+                self._answer(group, loading.engine)
+            elif time.monotonic() - loading.since > self._settings.encode_load_seconds:
+                name = f"{group[0].model}@{group[0].version}"
+                self._refuse(group, "model_loading", f"The model {name} is still being loaded; ask again.")
+            else:
+                self._aside += group
+
+    def _answer(self, group: list[Request], engine: Any) -> None:
+        try:
+            model = engine.result()
+        except Exception:  # its file cannot be read; the cache has logged why
+            self._refuse(group, "internal", "the model cannot be loaded; the worker's log says why")
+            return
+        try:
+            with self._engines.computing():
+                answers = answer(model, group)
+        except ValueError as error:
+            self._refuse(group, "invalid_dataset", str(error))
+        except Exception:
+            log.exception("encode failed", model=group[0].model)
+            self._refuse(group, "internal", "the worker failed; its log says why")
+        else:
+            self._send(answers)
+
+    def _refuse(self, group: list[Request], error: str, detail: str) -> None:
+        self._send([(request, {"error": error, "detail": detail}, {}) for request in group])
+
+    def _send(self, answers: list[tuple[Request, dict[str, Any], Arrays]]) -> None:
+        pipeline = self._commands.pipeline(transaction=False)
+        for request, header, arrays in answers:
+            message = pack({"id": request.id, "blob": False, **header}, arrays)
+            if len(message) > encoding.INLINE_BYTES:
+                pipeline.set(keys.blob(request.id), message, ex=encoding.ANSWER_SECONDS)
+                message = pack({"id": request.id, "blob": True}, {})
+            pipeline.publish(request.reply, message)
+        with contextlib.suppress(*UNREACHABLE):  # the caller gives up by its deadline and may ask again
+            pipeline.execute()

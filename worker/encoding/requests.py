@@ -11,43 +11,44 @@ from numpy.typing import NDArray
 from worker.encoding.engine import Engine
 
 Arrays = dict[str, NDArray[Any]]
+Parameters = dict[str, Any]
 
 
 @dataclass
 class Request:
-    """One request with its images, (N, H, W, C)."""
+    """One request with its images, (N, H, W, C). `parameters` are those of the operation; `deadline` is monotonic."""
 
     id: str
     reply: str
     model: str
     version: int
     operation: str
-    passes: int | None
-    layer: int | None
+    parameters: Parameters
     received: float
+    deadline: float
     images: NDArray[Any]
 
     @property
     def group(self) -> tuple[Any, ...]:
         """Requests of one group run as one batch: same model, same operation and parameters, same kind of array."""
         kind = (str(self.images.dtype), self.images.shape[1:])
-        return (self.model, self.version, self.operation, self.passes, self.layer, *kind)
+        return (self.model, self.version, self.operation, *sorted(self.parameters.items()), *kind)
 
 
-def _encode(engine: Engine, images: NDArray[Any], passes: int | None, layer: int | None) -> Arrays:
-    return {"features": engine.encode(images, passes, layer)}
+def _encode(engine: Engine, images: NDArray[Any], parameters: Parameters) -> Arrays:
+    return {"features": engine.encode(images, **parameters)}
 
 
-def _reconstruct(engine: Engine, images: NDArray[Any], passes: int | None, layer: int | None) -> Arrays:
-    reconstructions, unexplained = engine.reconstruct(images, passes, layer)
+def _reconstruct(engine: Engine, images: NDArray[Any], parameters: Parameters) -> Arrays:
+    reconstructions, unexplained = engine.reconstruct(images, **parameters)
     return {"reconstructions": reconstructions, "unexplained_variance": unexplained}
 
 
-def _classify(engine: Engine, images: NDArray[Any], passes: int | None, layer: int | None) -> Arrays:
-    return {"probabilities": engine.classify(images, passes)}
+def _classify(engine: Engine, images: NDArray[Any], parameters: Parameters) -> Arrays:
+    return {"probabilities": engine.classify(images, **parameters)}
 
 
-OPERATIONS: dict[str, Callable[[Engine, NDArray[Any], int | None, int | None], Arrays]] = {
+OPERATIONS: dict[str, Callable[[Engine, NDArray[Any], Parameters], Arrays]] = {
     "encode": _encode,
     "reconstruct": _reconstruct,
     "classify": _classify,
@@ -70,7 +71,7 @@ def answer(engine: Engine, group: list[Request]) -> list[tuple[Request, dict[str
     first = group[0]
     start = time.monotonic()
     images = first.images if len(group) == 1 else np.concatenate([request.images for request in group])
-    result = OPERATIONS[first.operation](engine, images, first.passes, first.layer)
+    result = OPERATIONS[first.operation](engine, images, first.parameters)
     for values in result.values():
         if not np.isfinite(values).all():
             raise ValueError("the pixels are so large that the model's numbers overflow; scale them down")
@@ -80,6 +81,6 @@ def answer(engine: Engine, group: list[Request]) -> list[tuple[Request, dict[str
     for request in group:
         rows = slice(row, row + len(request.images))
         row = rows.stop
-        header = {"queue_seconds": start - request.received, "compute_seconds": seconds, "batch": len(images)}
+        header = {"queue_seconds": start - request.received, "compute_seconds": seconds, "batch": len(group)}
         answers.append((request, header, {name: array[rows] for name, array in result.items()}))
     return answers

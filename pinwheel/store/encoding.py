@@ -1,0 +1,39 @@
+"""The way of an interactive encode request through the store, seen from the server and from the worker.
+
+Each model has a list of requests, and `encode:ready` names the models that have any. Workers turn that ring: one model
+at a time, up to so many requests and bytes, then the next model, so that a busy one never starves another. A worker
+that dies between two steps leaves nothing behind but what it had taken: the model stays on the ring.
+
+A request is `id` (32 characters), the bytes of its images (12 digits) and what `wire.pack` made. Small images travel
+in it, larger ones under a key of their own. Both expire. Answers are published, not stored: a publication costs no
+write to the append-only file, and whoever does not listen any more does not want it. A large one publishes its key.
+Callers who have gone are named in `encode:gone`; their requests are dropped as they are taken.
+"""
+
+from pathlib import Path
+
+from pinwheel.store import keys
+
+INLINE_BYTES = 64 * 1024
+MOST_WAITING = 2000  # of one model
+GONE_SECONDS = 120
+ANSWER_SECONDS = 30
+ID_CHARACTERS, SIZE_DIGITS = 32, 12
+HEAD = ID_CHARACTERS + SIZE_DIGITS
+
+_SCRIPTS = Path(__file__).parent / "encoding_scripts"
+# KEYS ready; ARGV prefix of the lists, model, request, seconds, most waiting → how many wait, −1 where refused
+PUSH = (_SCRIPTS / "push.lua").read_text()
+# KEYS ready, gone; ARGV prefix of the lists, most requests, most bytes → nil, or the requests of one model
+TAKE = (_SCRIPTS / "take.lua").read_text()
+
+
+def request(request_id: str, size_bytes: int, packed: bytes) -> bytes:
+    return b"%s%012d%s" % (request_id.encode(), size_bytes, packed)
+
+
+def model_key(name: str, version: int) -> str:
+    return f"{name}@{version}"
+
+
+LISTS = keys.ENCODE_REQUESTS + ":"
