@@ -10,9 +10,10 @@ from fastapi.staticfiles import StaticFiles
 
 from app import problems
 from app.documented import Problem, ProblemEntry
+from app.formats.embeddings import EmbeddingRequest
 from app.idempotency import Idempotency
 from app.middleware import BodyLimit, RequestContext
-from app.routes import datasets, encode, events, jobs, maps, models, pages, progress, system
+from app.routes import datasets, embeddings, encode, events, inference, jobs, maps, models, pages, progress, system
 from app.services import running
 from app.strict import known_query
 from pinwheel import __version__
@@ -21,7 +22,7 @@ from pinwheel.settings import settings
 from pinwheel.specs import EncodeJob, TrainJob
 from pinwheel.specs.builtin import BuiltinRequest, BuiltinSource
 
-SCHEMAS = (Problem, ProblemEntry, TrainJob, EncodeJob, BuiltinRequest, BuiltinSource)
+SCHEMAS = (Problem, ProblemEntry, TrainJob, EncodeJob, BuiltinRequest, BuiltinSource, EmbeddingRequest)
 
 
 @asynccontextmanager
@@ -42,7 +43,7 @@ def create_app() -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    for room in (system, datasets, jobs, events, progress, models, maps, encode, pages):
+    for room in (system, datasets, jobs, events, progress, models, maps, encode, embeddings, inference, pages):
         app.include_router(room.router, dependencies=[Depends(known_query)])
     app.mount("/static", StaticFiles(directory=pages.WEB / "static"), name="static")
     problems.install(app)

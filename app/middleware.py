@@ -63,7 +63,7 @@ class BodyLimit:
     def _limit(self, path: str) -> int:
         if path == "/v1/datasets":
             return self.settings.max_dataset_bytes
-        if re.fullmatch(r"/v1/models/[^/]+/(encode|reconstruct|classify)", path):
+        if re.fullmatch(r"/v1/models/[^/]+/(encode|reconstruct|classify)|/v2/models/.+/infer", path):
             return self.settings.max_encode_bytes
         return self.settings.max_body_bytes
 
