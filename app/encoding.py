@@ -6,7 +6,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from app.encoder import Answer
-from app.fitting import check_layer_of
 from app.geometry import feature_shape
 from app.services import Services
 from pinwheel.errors import PayloadTooLarge
@@ -28,7 +27,7 @@ async def encoded(
     passes: int | None = None,
     layer: int | None = None,
 ) -> Answer:
-    """The answer of an encode worker, with `features` (N, features of the layer)."""
+    """The answer of an encode worker, with `features` (N, features of a layer that the model has)."""
     most = services.settings.max_encode_images
     if len(images) > most:
         raise PayloadTooLarge(f"{len(images)} images in one request; {most} are allowed. More are an encode job.")
@@ -37,7 +36,6 @@ async def encoded(
     if size > MOST_ANSWER_BYTES:
         detail = f"{len(images)} images give {size} bytes; {MOST_ANSWER_BYTES} fit into one answer."
         raise PayloadTooLarge(f"{detail} Send fewer, or encode them as a job.")
-    check_layer_of(record, layer, "#/layer")
     return await services.encoder.ask(record["name"], record["version"], "encode", images, passes=passes, layer=layer)
 
 

@@ -1,6 +1,5 @@
 """A model's tensors in the Open Inference Protocol: images in, features and the largest of them out."""
 
-import asyncio
 import math
 from typing import Any, TypeAlias
 
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.encoding import takes_larger
+from app.fitting import check_layer_of
 from app.formats import binary_tensors
 from app.formats.image_files import decode_files, from_text
 from app.formats.inference import OUTPUTS, Asked, Tensor
@@ -126,6 +126,7 @@ def _file(value: Any, name: str) -> bytes:
 
 def topk_of(asked: Asked, record: Record) -> int:
     """How many features TOPK_INDICES and TOPK_VALUES keep."""
+    check_layer_of(record, asked.layer, "#/parameters/layer")
     features = math.prod(feature_shape(record, asked.layer))
     if asked.topk is not None and asked.topk > features:
         raise InvalidConfig(f"topk is {asked.topk}; the model gives {features} features.")
@@ -140,8 +141,3 @@ def outputs_of(features: NDArray[Any], asked: Asked, topk: int) -> dict[str, NDA
         arrays["TOPK_INDICES"] = order.astype(np.int64)
         arrays["TOPK_VALUES"] = np.take_along_axis(features, order, axis=1)
     return arrays
-
-
-def deadline(asked: Asked) -> asyncio.Timeout:
-    """The caller's own timeout, which is in microseconds; none without."""
-    return asyncio.timeout(None if asked.timeout is None else asked.timeout / 1e6)

@@ -39,7 +39,7 @@ def unpack(body: bytes, encoding: str | None, most_bytes: int) -> bytes:
 
 
 def pack(body: bytes, accepted: str | None) -> tuple[bytes, str | None]:
-    """`body` in the coding that Accept-Encoding likes best, and its name; as it is where none is liked or it is small."""
+    """`body` in the coding that Accept-Encoding likes best, and its name; as it is where none is liked."""
     welcome = qualities(accepted or "")
     best = max(WINDOW_BITS, key=lambda name: welcome.get(name, welcome.get("*", 0.0)))
     if len(body) < LEAST_PACKED_BYTES or not welcome.get(best, welcome.get("*", 0.0)):
