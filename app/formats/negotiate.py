@@ -1,4 +1,4 @@
-"""Which format an answer takes: `?format=` first, then `Accept` (RFC 9110, section 12.5.1)."""
+"""Which format an answer takes: `?format=` first, then `Accept` (RFC 9110, section 12.5)."""
 
 import re
 

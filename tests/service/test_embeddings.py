@@ -129,3 +129,10 @@ def test_the_list_of_models_stays_our_own(client: openai.OpenAI) -> None:
     named = {model.name: model for model in listed}  # type: ignore[attr-defined]
     assert named[MODEL].object == "model"
     assert client.models.retrieve(MODEL).name == MODEL  # type: ignore[attr-defined]
+    first = client.models.list(extra_query={"limit": 1})
+    assert len(list(first)) == 1  # its pages have no next one
+    assert (named[MODEL].id, named[MODEL].owned_by) == (None, None)
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("nope")
+    with pytest.raises(openai.NotFoundError):
+        client.models.delete(f"{MODEL}@77")
