@@ -1,6 +1,5 @@
 """Requests to encode, reconstruct or classify: their bodies, in memory or on disk, and the images in them."""
 
-import math
 import shutil
 import time
 from collections.abc import AsyncIterator
@@ -15,16 +14,13 @@ from numpy.typing import NDArray
 from starlette.datastructures import UploadFile
 
 from app.encoder import Answer
+from app.encoding import check_answer, headers, takes_larger
 from app.formats.budget import check_size
 from app.formats.fit import ModelInputs
 from app.formats.inputs import decode_inputs, decode_parts, fit, is_json
 from app.forms import read_form
-from app.geometry import feature_shape
 from app.services import Services
-from pinwheel.errors import InvalidRequest, PayloadTooLarge
-from pinwheel.files import layers_of
-
-MOST_ANSWER_BYTES = 256 * 1024 * 1024  # half of what one value of the store may hold
+from pinwheel.errors import InvalidRequest
 
 
 @dataclass
@@ -113,8 +109,7 @@ def _copy(source: BinaryIO, path: Path) -> None:
 
 def model_inputs(record: dict[str, Any]) -> ModelInputs:
     height, width, channels = record["input_shape"]
-    # Images larger than the patches that a model was trained on are cut into patches.
-    return ModelInputs((height, width, channels), record["spec"]["preprocessing"]["patch_size"] is not None)
+    return ModelInputs((height, width, channels), takes_larger(record))
 
 
 @dataclass(frozen=True)
@@ -135,31 +130,14 @@ class Asked:
         return await services.encoder.ask(name, version, operation, self.images, passes=passes, layer=layer)
 
     def headers(self, answer: Answer) -> dict[str, str]:
-        timing = {"decode": self.decode_seconds, "queue": answer.queue_seconds, "compute": answer.compute_seconds}
-        return {
-            "X-Model": self.model,
-            "Server-Timing": ", ".join(
-                [
-                    *(f"{name};dur={1000 * seconds:.2f}" for name, seconds in timing.items()),
-                    f'batch;desc="{answer.batch}"',
-                ]
-            ),
-            "Vary": "Accept",
-        }
+        return headers(self.record, answer, self.decode_seconds) | {"Vary": "Accept"}
 
 
 async def read(body: Body, record: dict[str, Any], services: Services) -> Asked:
     """The images of a body in memory. Raises `PayloadTooLarge` for more than one answer holds."""
     start = time.perf_counter()
     images = await anyio.to_thread.run_sync(_images, body, record, services)
-    limit = services.settings.max_encode_images
-    if len(images) > limit:
-        raise PayloadTooLarge(f"{len(images)} images in one request; {limit} are allowed. More are an encode job.")
-    longest = max(math.prod(feature_shape(record, layer)) for layer in range(len(layers_of(record))))
-    size = 4 * len(images) * max(longest, math.prod(images.shape[1:]))
-    if size > MOST_ANSWER_BYTES:
-        detail = f"{len(images)} images give {size} bytes; {MOST_ANSWER_BYTES} fit into one answer."
-        raise PayloadTooLarge(f"{detail} Send fewer, or encode them as a job.")
+    check_answer(record, images, services)
     return Asked(record, images, time.perf_counter() - start)
 
 

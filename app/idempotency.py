@@ -40,7 +40,14 @@ RELEASE = """
 if redis.call('HGET', KEYS[1], 'owner') == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
 """
-KEPT_HEADERS = {"content-type", "location", "x-model", "vary"}
+KEPT_HEADERS = {
+    "content-type",
+    "content-encoding",
+    "inference-header-content-length",
+    "location",
+    "x-model",
+    "vary",
+}
 
 
 class Idempotency:

@@ -10,10 +10,24 @@ from fastapi.staticfiles import StaticFiles
 
 from app import problems
 from app.documented import Problem, ProblemEntry
+from app.formats.embeddings import EmbeddingRequest
 from app.gone import Gone
 from app.idempotency import Idempotency
 from app.middleware import BodyLimit, RequestContext
-from app.routes import datasets, encode, events, jobs, maps, models, pages, progress, results, system
+from app.routes import (
+    datasets,
+    embeddings,
+    encode,
+    events,
+    inference,
+    jobs,
+    maps,
+    models,
+    pages,
+    progress,
+    results,
+    system,
+)
 from app.services import running
 from app.strict import known_query
 from pinwheel import __version__
@@ -22,7 +36,7 @@ from pinwheel.settings import settings
 from pinwheel.specs import EncodeJob, TrainJob
 from pinwheel.specs.builtin import BuiltinRequest, BuiltinSource
 
-SCHEMAS = (Problem, ProblemEntry, TrainJob, EncodeJob, BuiltinRequest, BuiltinSource)
+SCHEMAS = (Problem, ProblemEntry, TrainJob, EncodeJob, BuiltinRequest, BuiltinSource, EmbeddingRequest)
 
 
 @asynccontextmanager
@@ -43,7 +57,8 @@ def create_app() -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    for room in (system, datasets, jobs, events, progress, results, models, maps, encode, pages):
+    rooms = (system, datasets, jobs, events, progress, results, models, maps, encode, embeddings, inference, pages)
+    for room in rooms:
         app.include_router(room.router, dependencies=[Depends(known_query)])
     app.mount("/static", StaticFiles(directory=pages.WEB / "static"), name="static")
     problems.install(app)

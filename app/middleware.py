@@ -64,7 +64,7 @@ class BodyLimit:
         # A request to encode that is larger than one answer becomes a job.
         if path == "/v1/datasets" or re.fullmatch(r"/v1/models/[^/]+/encode", path):
             return self.settings.max_dataset_bytes
-        if re.fullmatch(r"/v1/models/[^/]+/(reconstruct|classify)", path):
+        if re.fullmatch(r"/v1/models/[^/]+/(reconstruct|classify)|/v2/models/.+/infer", path):
             return self.settings.max_encode_bytes
         return self.settings.max_body_bytes
 

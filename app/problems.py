@@ -48,7 +48,21 @@ def problem(
         "request_id": request.scope.get("request_id"),
         **more,
     }
+    body |= _foreign(request.url.path, body)
     return JSONResponse(body, status, headers, MEDIA_TYPE)
+
+
+def _foreign(path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """`error` as the clients of a foreign protocol look for it: text in the Open Inference Protocol, an object in
+    OpenAI's."""
+    if path == "/v2" or path.startswith("/v2/"):
+        return {"error": body["detail"]}
+    if path != "/v1/embeddings":
+        return {}
+    kind = "server_error" if body["status"] >= 500 else "invalid_request_error"
+    pointers = [entry["pointer"].removeprefix("#/") for entry in body.get("errors", [])]
+    param = pointers[0] if pointers else None
+    return {"error": {"message": body["detail"], "type": kind, "param": param, "code": body["code"]}}
 
 
 def of_error(request: Request, error: PinwheelError) -> JSONResponse:

@@ -16,6 +16,7 @@ from pinwheel.settings import Settings, settings
 from pinwheel.store.artifacts import Artifacts
 from pinwheel.store.connection import AsyncClient, Client, connect, connect_async, connect_blocking_async
 from pinwheel.store.datasets import Datasets
+from pinwheel.store.inferences import Inferences
 from pinwheel.store.jobs import JobStore
 from pinwheel.store.models import Models
 
@@ -29,6 +30,7 @@ class Services:
     jobs: JobStore
     datasets: Datasets
     models: Models
+    inferences: Inferences
     queue: JobQueue
     watch: Watch
     encoder: Encoder
@@ -48,6 +50,7 @@ async def running() -> AsyncIterator[Services]:
         jobs=JobStore(client, config),
         datasets=Datasets(client),
         models=Models(client),
+        inferences=Inferences(client),
         queue=JobQueue(url),
         watch=Watch(blocking),
         encoder=Encoder(client, commands, blocking, config),

@@ -104,6 +104,7 @@ def _json_array(value: Any, dtype: Any, where: str) -> NDArray[Any]:
         raise InvalidRequest(f"{where} has the dtype {str(dtype)[:100]!r}; there are: {', '.join(DTYPES)}.")
     if not isinstance(value, list):
         raise InvalidRequest(f"{where}.array is {_kind(value)}; it must be a list of numbers or of lists.")
+    _check_no_text(value, where)
     try:
         array = np.array(value)
     except (ValueError, OverflowError):
@@ -121,6 +122,16 @@ def _as_bytes(array: NDArray[Any], where: str) -> NDArray[Any]:
     if array.dtype.kind == "f" and not (array == np.trunc(array)).all():
         raise InvalidDataset(f"{where}.array holds fractions; dtype uint8 allows whole numbers in 0..255.")
     return array.astype(np.int64)
+
+
+def _check_no_text(value: list[Any], where: str) -> None:
+    """One long text would make room as long as itself for each of its neighbours."""
+    lists = [value]
+    while lists:
+        some = lists.pop()
+        if str in set(map(type, some)):
+            raise InvalidDataset(f"{where}.array holds text; only numbers are allowed.")
+        lists.extend(each for each in some if isinstance(each, list))
 
 
 def _what(array: NDArray[Any]) -> str:

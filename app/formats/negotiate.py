@@ -1,4 +1,4 @@
-"""Which format an answer takes: `?format=` first, then `Accept` (RFC 9110, section 12.5.1)."""
+"""Which format an answer takes: `?format=` first, then `Accept` (RFC 9110, section 12.5)."""
 
 import re
 
@@ -34,17 +34,22 @@ def _listed(available: dict[str, str]) -> list[dict[str, str]]:
 
 
 def _ranges(accept: str) -> dict[str, float]:
-    """Media range → quality. Other parameters than q are not told apart; what cannot be read is passed over."""
+    """Media range → quality."""
+    found = qualities(accept)
+    if "*" in found:
+        found["*/*"] = max(found["*"], found.get("*/*", 0.0))
+    return {media_range: quality for media_range, quality in found.items() if "/" in media_range}
+
+
+def qualities(header: str) -> dict[str, float]:
+    """What a header like Accept lists → quality, 0 to 1. Other parameters than q are not told apart; what cannot be
+    read is passed over."""
     found: dict[str, float] = {}
-    for part in accept.split(","):
-        media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        if media_range == "*":
-            media_range = "*/*"
-        if "/" not in media_range:
-            continue
-        qualities = [text[2:].strip() for text in parameters if text.startswith("q=")] or ["1"]
-        if QUALITY.fullmatch(qualities[0]):
-            found[media_range] = max(float(qualities[0]), found.get(media_range, 0.0))
+    for part in header.split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        given = [text[2:].strip() for text in parameters if text.startswith("q=")] or ["1"]
+        if name and QUALITY.fullmatch(given[0]):
+            found[name] = max(float(given[0]), found.get(name, 0.0))
     return found
 
 

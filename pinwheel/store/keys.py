@@ -9,6 +9,7 @@ pinwheel:unsent              zset     queued job id by when its message is to be
 pinwheel:activity            stream   "job X has event N": what the API's one reader waits on
 pinwheel:dataset:{id}        hash     one data set     pinwheel:datasets  zset     pinwheel:digests  hash digest → id
 pinwheel:model:{name}        hash     records of versions (`v3`) and `reserved`   pinwheel:models  zset
+pinwheel:inferences:{name}@{v}  hash  counts of one version (protocol v2); expires
 pinwheel:worker:{name}       hash     a live worker; expires
 pinwheel:answer:{key}        hash     what an Idempotency-Key answered; expires
 pinwheel:encode:requests:{m} list     requests of a model; expires   pinwheel:encode:ready  list  models that have any
@@ -51,6 +52,10 @@ def dataset(dataset_id: str) -> str:
 
 def model(name: str) -> str:
     return f"{PREFIX}model:{name}"
+
+
+def inferences(name: str, version: int) -> str:
+    return f"{PREFIX}inferences:{name}@{version}"
 
 
 def worker(name: str) -> str:

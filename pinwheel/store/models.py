@@ -83,3 +83,4 @@ class Models:
             raise InUse(f"The model {name}@{version} is used by {answer[1]}, which has not ended.", job=answer[1])
         if answer[0] == "missing":
             raise NotFound(f"There is no model {name}@{version}.")
+        self.client.delete(keys.inferences(name, version))

@@ -120,6 +120,11 @@ REFUSED_JSON: dict[str, tuple[Any, type[PinwheelError], str]] = {
     "listed dtype": ({"inputs": [ITEM | {"dtype": ["uint8"]}]}, InvalidRequest, "there are: uint8, float32"),
     "array is text": ({"inputs": [{"array": "abc"}]}, InvalidRequest, r"inputs\[0\].array is text; it must be a list"),
     "ragged": ({"inputs": [ITEM, {"array": [[1, 2], [3]]}]}, InvalidDataset, r"inputs\[1\].array is ragged"),
+    "a long text among short ones": (
+        {"inputs": [{"array": ["x" * 10**6, *["1"] * 10**5]}]},
+        InvalidDataset,
+        "holds text",
+    ),
     "text inside": ({"inputs": [{"array": [["1"]]}]}, InvalidDataset, "holds text; only numbers"),
     "null inside": ({"inputs": [{"array": [[None]]}]}, InvalidDataset, "something that is no number"),
     "booleans": ({"inputs": [{"array": [[True]]}]}, InvalidDataset, "holds booleans; only numbers"),
