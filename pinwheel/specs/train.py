@@ -30,7 +30,6 @@ class Layer(Spec):
     @model_validator(mode="after")
     def _encoder_predicts_codes(self) -> Self:
         check_predicts(self.model.encoder, self.training)
-        check_slope(self.model, self.training)
         return self
 
 
@@ -78,7 +77,6 @@ class TrainSpec(Spec):
     def _parts_fit(self) -> Self:
         check_positions(self.preprocessing, self.model.connection)
         check_predicts(self.model.encoder, self.training)
-        check_slope(self.model, self.training)
         return self
 
     @property
@@ -146,16 +144,6 @@ def check_predicts(encoder: Encoder, training: Training) -> None:
         raise ValueError(
             f"training.dictionary_fraction is {training.dictionary_fraction} and the encoder {encoder.kind!r} does "
             "not learn from codes; 'predict-refine' and 'recurrent' with target 'exact-code' do"
-        )
-
-
-def check_slope(model: Model, training: Training) -> None:
-    """Inputs can be moved where labels are learned through an encoder that has a gradient."""
-    labelled = not isinstance(model.classifier, NoClassifier)
-    if training.adversarial_norm > 0 and labelled and isinstance(model.encoder, Exact):
-        raise ValueError(
-            f"training.adversarial_norm is {training.adversarial_norm} and codes of the encoder 'exact' have no "
-            "gradient; those of all other encoders do, and 0 needs none"
         )
 
 

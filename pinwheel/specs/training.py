@@ -38,7 +38,8 @@ class Training(Spec):
         le=1000,
         description=(
             "In the supervised phase each input is moved by up to this (L2 norm, drawn evenly) to where its label is "
-            "harder to tell, before the encoder sees it (the target stays as it is). Without a classifier: nothing."
+            "harder to tell, before the encoder sees it (the target stays as it is). Nothing is moved without a "
+            "classifier, or where codes are found by a solver and have no gradient."
         ),
     )
     dictionary_fraction: float = Field(

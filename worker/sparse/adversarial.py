@@ -18,11 +18,14 @@ from torch.nn.functional import normalize
 def moved(x: Tensor, distances: Tensor, model: nn.Module, loss_of: Callable[[Tensor], Tensor]) -> Tensor:
     """Inputs `x` (batch, inputs), each by its distance (batch, 1) in L2 norm up the slope of the loss (a scalar).
 
-    An input on a plateau, where the slope is zero, stays where it is.
+    An input on a plateau, where the slope is zero, stays where it is, and so do all where the loss has no gradient.
     """
     with torch.enable_grad(), held(model):
         at = x.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(loss_of(at), at)
+        loss = loss_of(at)
+        if not loss.requires_grad:  # codes that a solver finds
+            return x
+        (slope,) = torch.autograd.grad(loss, at)
     return x + distances * normalize(slope, dim=1, eps=torch.finfo(slope.dtype).tiny)
 
 

@@ -61,6 +61,11 @@ def test_an_input_on_a_plateau_stays() -> None:
     assert not torch.equal(found[1], x[1])
 
 
+def test_where_codes_have_no_gradient_nothing_moves() -> None:
+    x = torch.rand(3, 4)
+    assert moved(x, torch.ones(3, 1), nn.Identity(), lambda at: at.detach().sum()) is x
+
+
 def test_parameters_are_held_and_learn_again() -> None:
     model, (x, labels) = drsae(), batch()
     model.connection.dictionary.requires_grad_(False)
