@@ -21,7 +21,7 @@ FAST = {
 # A training of a second or two.
 SMALL = {
     "model": {"connection": {"units": 36}, "encoder": {"passes": 4}},
-    "training": {"epochs": 4, "batch_size": 50, "previews": 6},
+    "training": {"epochs": 4, "batch_size": 50, "previews": 6, "learning_rate": 0.01},
 }
 
 
