@@ -18,7 +18,7 @@ DRSAE = Recipe(
         preprocessing=Preprocessing(scale="unit-norm"),
         model=Model(
             connection=Dense(units=400, max_norm=1.0),
-            encoder=Recurrent(passes=11, total_step=1.25, rate_multiplier=0.1),
+            encoder=Recurrent(passes=11, total_step=1.25, rate_multiplier=0.1, tied_without_labels=True),
             sparsity=L1(weight=0.018),
             classifier=Softmax(weight=0.1, dropout=0.4),
         ),

@@ -56,6 +56,13 @@ class Recurrent(Spec):
         le=100,
         description="Sum of the step sizes of all passes; bounds each encoder row. null: no bound.",
     )
+    tied_without_labels: bool = Field(
+        False,
+        description=(
+            "Where labels take no part, rows of the encoder keep the directions of the dictionary's columns: only their "
+            "lengths are learned."
+        ),
+    )
     target: Literal["energy", "exact-code"] = Field(
         "energy", description="Learn to lower the energy, or to predict the code that a solver finds (LISTA)."
     )
@@ -79,6 +86,8 @@ class Recurrent(Spec):
     def _has_its_step(self) -> Self:
         if self.start == "drsae" and self.total_step is None:
             raise ValueError("start 'drsae' needs a total_step, and it is null; 'ista' and 'random' need none")
+        if self.start == "random" and self.tied_without_labels:
+            raise ValueError("start 'random' is free of the dictionary; with tied_without_labels use 'drsae' or 'ista'")
         if self.start == "ista" and self.total_step is not None:
             raise ValueError(f"start 'ista' takes steps of 1/L; set total_step to null, it is {self.total_step}")
         return self

@@ -192,10 +192,15 @@ class Autoencoder(nn.Module):
         by_unit = self.classifier is not None and self.units == self.filters and not self.pooling
         return [*found, *self.classifier.per_unit()] if self.classifier is not None and by_unit else found
 
-    def project(self, phase: Phase = "joint") -> None:
-        """Bring every parameter that the phase changes back into its constraints; called after each update."""
+    def project(self, phase: Phase = "joint", *, labelled: bool = True) -> None:
+        """Bring every parameter that the phase changes back into its constraints; called after each update.
+
+        `labelled`: whether labels took part in it.
+        """
         if phase != "encoder":
             self.connection.project()
+        if not labelled:
+            self.encoder.tie(self.connection)
         self.encoder.project()
         if self.classifier is not None:
             self.classifier.project()

@@ -220,6 +220,7 @@ def recurrent_from(spec: specs.Recurrent, tensors: Tensors) -> Recurrent | Recur
         "passes": spec.passes,
         "total_step": spec.total_step,
         "signed": spec.sign == "signed",
+        "tied": spec.tied_without_labels,
         "rate_multiplier": spec.rate_multiplier,
         "bias_rate_multiplier": spec.bias_rate_multiplier,
     }

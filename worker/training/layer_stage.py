@@ -70,6 +70,10 @@ class LayerStage(Stage):
     def _phase(self, step: int) -> Phase:
         return self.parts.schedule.phase(step)
 
+    def _labelled(self, step: int) -> bool:
+        """Whether labels take part in the update after `step` finished ones."""
+        return self.model.classifier is not None and self.parts.schedule.supervised(step)
+
     def turn(self, step: int) -> None:
         """The encoder begins from a finished dictionary; branches are cut."""
         if 0 < step == self.parts.schedule.dictionary_steps:
@@ -116,7 +120,7 @@ class LayerStage(Stage):
         self.model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        self.model.project()
+        self.model.project(labelled=self.model.classifier is not None and labels is not None)
         return loss.detach()
 
     def _can_be_captured(self) -> bool:
@@ -137,7 +141,7 @@ class LayerStage(Stage):
         phase = self._phase(step)
         if phase != "encoder":
             self.model.learn(energy, factor)
-        self.model.project(phase)
+        self.model.project(phase, labelled=self._labelled(step))
         if self.revival is not None and phase != "encoder":
             self.revival.note(energy)
             self.revival.cure(self.optimizer, x, energy, step)

@@ -44,5 +44,8 @@ class Encoder(nn.Module, ABC):
     def project(self) -> None:
         """Back into the constraints, after an update."""
 
+    def tie(self, connection: Connection) -> None:
+        """Keep what is tied to the dictionary on it, after an update in which labels took no part."""
+
     def revive(self, filters: Tensor, connection: Connection) -> None:
         """Let silent `filters` (k,) begin anew from their new columns of the dictionary."""

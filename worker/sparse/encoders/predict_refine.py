@@ -68,6 +68,9 @@ class PredictRefine(Encoder):
     def project(self) -> None:
         self.predictor.project()
 
+    def tie(self, connection: Connection) -> None:
+        self.predictor.tie(connection)
+
     @torch.no_grad()
     def revive(self, filters: Tensor, connection: Connection) -> None:
         self.predictor.revive(filters, connection)

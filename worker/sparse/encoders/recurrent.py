@@ -27,6 +27,7 @@ from worker.sparse.bounds import PerUnit, Rates, bound_norms_
 from worker.sparse.connections import Connection
 from worker.sparse.encoders.encoder import Encoder
 from worker.sparse.encoders.shrink import shrink
+from worker.sparse.encoders.tied import tie_rows_
 from worker.sparse.solvers import largest_eigenvalue
 from worker.sparse.sparsity import Penalty
 
@@ -49,6 +50,7 @@ class Recurrent(Encoder):
         passes: int = 11,
         total_step: float | None = 1.25,
         signed: bool = False,
+        tied: bool = False,
         rate_multiplier: float = 0.25,
         bias_rate_multiplier: float = 0.1,
     ) -> None:
@@ -60,6 +62,7 @@ class Recurrent(Encoder):
         self.passes = passes
         self.max_norm = None if total_step is None else total_step / max(1, passes - 1)
         self.signed = signed
+        self.tied = tied
         self.rate_multiplier = rate_multiplier
         self.bias_rate_multiplier = bias_rate_multiplier
 
@@ -110,6 +113,10 @@ class Recurrent(Encoder):
         if self.signed:
             with torch.no_grad():
                 self.bias.clamp_min_(0)
+
+    def tie(self, connection: Connection) -> None:
+        if self.tied:
+            tie_rows_(self.encoder, connection)
 
     @torch.no_grad()
     def revive(self, filters: Tensor, connection: Connection) -> None:

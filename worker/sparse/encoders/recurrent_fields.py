@@ -18,6 +18,7 @@ from worker.sparse.connections import Connection
 from worker.sparse.encoders.encoder import Encoder
 from worker.sparse.encoders.feedforward import revive_rows_
 from worker.sparse.encoders.shrink import shrink
+from worker.sparse.encoders.tied import tie_rows_
 from worker.sparse.sparsity import Penalty
 
 # Share of the mean norm of the encoder's filters that a unit begins anew with.
@@ -36,6 +37,7 @@ class RecurrentFields(Encoder):
         passes: int,
         total_step: float | None,
         signed: bool,
+        tied: bool = False,
         rate_multiplier: float,
         bias_rate_multiplier: float,
     ) -> None:
@@ -46,6 +48,7 @@ class RecurrentFields(Encoder):
         self.passes = passes
         self.max_norm = None if total_step is None else total_step / max(1, passes - 1)
         self.signed = signed
+        self.tied = tied
         self.rate_multiplier = rate_multiplier
         self.bias_rate_multiplier = bias_rate_multiplier
 
@@ -76,6 +79,10 @@ class RecurrentFields(Encoder):
             self.encoder.mul_((self.max_norm / norms).clamp_max(1))
         if self.signed:
             self.bias.clamp_min_(0)
+
+    def tie(self, connection: Connection) -> None:
+        if self.tied:
+            tie_rows_(self.encoder, connection)
 
     @torch.no_grad()
     def revive(self, filters: Tensor, connection: Connection) -> None:
