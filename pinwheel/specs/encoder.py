@@ -59,8 +59,8 @@ class Recurrent(Spec):
     tied_without_labels: bool = Field(
         False,
         description=(
-            "Where labels take no part, rows of the encoder keep the directions of the dictionary's columns: only their "
-            "lengths are learned."
+            "Where labels take no part, rows of the encoder keep the directions of the dictionary's columns: their "
+            "lengths alone are learned."
         ),
     )
     target: Literal["energy", "exact-code"] = Field(

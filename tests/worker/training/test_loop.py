@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from training_cases import MakePlan, stripes
 
 from worker.data.store import write_dataset
+from worker.sparse.measures import angles
 from worker.training.loop import LossNotFinite, train
 
 Messages = list[dict[str, Any]]
@@ -76,6 +77,20 @@ def test_the_classifier_rests_in_the_unsupervised_phase(make_plan: MakePlan) -> 
     limit = 16**-0.5
     assert weights["classifier"].abs().max() <= limit
     assert load_file(supervised.out / "bundles/1/weights.safetensors")["classifier"].abs().max() > limit
+
+
+def test_an_encoder_is_tied_to_the_dictionary_until_labels_come(make_plan: MakePlan) -> None:
+    rested = make_plan({"training": {"unsupervised_fraction": 1.0}})
+    none = make_plan({"model": {"classifier": {"kind": "none"}}, "training": {"unsupervised_fraction": 0.0}})
+    for plan in (rested, none):
+        finished = run(plan)[-1]["metrics"]
+        assert finished["categorical_units"] == 0
+        weights = load_file(plan.out / "bundles/1/weights.safetensors")
+        assert angles(weights["layers.0.encoder"], weights["layers.0.dictionary"].t()).max() < 1e-3
+    labelled = make_plan({"training": {"unsupervised_fraction": 0.0}})
+    run(labelled)
+    weights = load_file(labelled.out / "bundles/1/weights.safetensors")
+    assert angles(weights["layers.0.encoder"], weights["layers.0.dictionary"].t()).max() > 0.1
 
 
 def test_previews_are_dense_at_the_start_and_include_both_ends(make_plan: MakePlan) -> None:

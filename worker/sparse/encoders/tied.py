@@ -1,4 +1,4 @@
-"""Rows of an encoder tied to the dictionary: row i keeps the direction of column i of D, and only its length is learned.
+"""Rows of an encoder tied to the dictionary: row i keeps the direction of column i of D, its length alone is learned.
 
     e_i ← max(0, e_i · u_i) u_i,   u_i = d_i / ‖d_i‖
 
