@@ -86,8 +86,6 @@ class Recurrent(Spec):
     def _has_its_step(self) -> Self:
         if self.start == "drsae" and self.total_step is None:
             raise ValueError("start 'drsae' needs a total_step, and it is null; 'ista' and 'random' need none")
-        if self.start == "random" and self.tied_without_labels:
-            raise ValueError("start 'random' is free of the dictionary; with tied_without_labels use 'drsae' or 'ista'")
         if self.start == "ista" and self.total_step is not None:
             raise ValueError(f"start 'ista' takes steps of 1/L; set total_step to null, it is {self.total_step}")
         return self

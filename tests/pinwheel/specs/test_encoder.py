@@ -8,7 +8,6 @@ from pinwheel.specs import Recurrent
 REFUSED = {
     "drsae without a step": ({"total_step": None}, "start 'drsae' needs a total_step, and it is null"),
     "ista with a step": ({"start": "ista", "total_step": 1.25}, "set total_step to null, it is 1.25"),
-    "random and tied": ({"start": "random", "tied_without_labels": True}, "start 'random' is free of the dictionary"),
 }
 
 
