@@ -1,13 +1,17 @@
 """One filter of a model: its picture, and in numbers what it is and where it lies."""
 
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
 
-from app.filters import Filters
+from app.filters import NO_ENCODER, Kind
 from app.unit_pools import pools_of
 from pinwheel.errors import NotFound
 from pinwheel.files import layers_of
@@ -24,6 +28,7 @@ FORMATS = {
     "npy": "application/x-npy",
     "json": "application/json",
 }
+CHUNK_NUMBERS = 2**22
 DEFAULT_SIDE = 256  # screen pixels; the default scale makes a filter about this large
 
 
@@ -38,41 +43,65 @@ def check_unit(record: Mapping[str, Any], layer: int | None, unit: int) -> None:
 
 @dataclass(frozen=True)
 class OneFilter:
-    """The filter of `unit` among all `filters` of a layer."""
+    """`value` (height, width, channels) of a unit, the share of the inputs that use it, and the map that units lie on.
 
-    filters: Filters
+    peak: the largest |value| of all filters, where it was asked for.
+    """
+
     unit: int
+    value: NDArray[np.float32]
+    usage: NDArray[np.float32]  # (1,)
+    map: UnitMap | None
+    peak: float | None
 
-    def body(
-        self, chosen: Literal["png", "webp", "svg", "npy"], options: MosaicOptions, texts: dict[str, str]
-    ) -> bytes:
-        """As a file; npy is (height, width, channels). Raises `InvalidRequest` for one that cannot be drawn."""
-        value = self.filters.values[self.unit]
+    @classmethod
+    def read(cls, path: Path, kind: Kind, unit: int, normalize: Normalize) -> "OneFilter":
+        """Of the file of a layer, of which no more is read than is needed. Raises `NotFound` where there is none."""
+        try:
+            with safe_open(path, "numpy") as file:
+                if kind not in set(file.keys()):
+                    raise NotFound(NO_ENCODER)
+                found, told = file.get_slice(kind), file.metadata() or {}
+                value, usage = found[unit : unit + 1][0], file.get_slice("usage")[unit : unit + 1]
+                peak = _largest(found) if normalize == "global" else None
+        except FileNotFoundError:
+            raise NotFound("These filters are no longer kept.") from None
+        unit_map = UnitMap.from_json(told["map"]) if "map" in told else None
+        return cls(unit, value.astype(np.float32), usage.astype(np.float32), unit_map, peak)
+
+    def body(self, chosen: str, options: MosaicOptions, texts: dict[str, str]) -> bytes:
+        """As `png`, `webp`, `svg` or `npy`. Raises `InvalidRequest` for a filter that cannot be drawn."""
         if chosen == "npy":
             out = io.BytesIO()
-            np.save(out, value, allow_pickle=False)
+            np.save(out, self.value, allow_pickle=False)
             return out.getvalue()
-        height, width, _ = value.shape
+        height, width, _ = self.value.shape
         scale = options.scale or max(1, min(MAX_SCALE, DEFAULT_SIDE // max(height, width)))
-        plan = layout(value[None], MosaicOptions(1, scale, 0))
-        pixels = tile(self._levels(options.normalize), 1, scale, 0)
+        plan = layout(self.value[None], MosaicOptions(1, scale, 0))
+        pixels = tile(self._levels(), 1, scale, 0)
         if chosen == "svg":
-            names = [f"unit {self.unit}, used {self.filters.usage[self.unit]:.2%} of the time"]
+            names = [f"unit {self.unit}, used {self.usage[0]:.2%} of the time"]
             title = f"Unit {self.unit} of {texts['model']}"
             return encode_svg(pixels, plan, (height * scale, width * scale), names, title)
-        return encode_picture(pixels, chosen, texts)
+        return encode_picture(pixels, "png" if chosen == "png" else "webp", texts)
 
-    def _levels(self, normalize: Normalize) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        only = slice(self.unit, self.unit + 1)
-        if normalize == "global":
-            return filter_pixels(self.filters.values, "global")[only]
-        return filter_pixels(self.filters.values[only])
+    def _levels(self) -> NDArray[np.uint8]:
+        if self.peak is None:
+            return filter_pixels(self.value[None])
+        return filter_pixels(np.stack([self.value, np.full_like(self.value, self.peak)]), "global")[:1]
 
     def numbers(self) -> dict[str, Any]:
         """`shape` (height, width, channels) and the statistics that all filters have."""
-        only = slice(self.unit, self.unit + 1)
-        (row,) = filter_statistics(self.filters.values[only], self.filters.usage[only]).rows()
-        return {"shape": list(self.filters.values.shape[1:]), **row, "unit": self.unit}
+        (row,) = filter_statistics(self.value[None], self.usage).rows()
+        return {"shape": list(self.value.shape), **row, "unit": self.unit}
+
+
+def _largest(filters: Any) -> float:
+    """The largest |value| of a slice (units, height, width, channels)"""
+    units, *rest = filters.get_shape()
+    step = max(1, CHUNK_NUMBERS // math.prod(rest))
+    pieces = (filters[start : min(start + step, units)] for start in range(0, units, step))
+    return max(float(np.abs(np.nan_to_num(piece, posinf=0.0, neginf=0.0)).max()) for piece in pieces)
 
 
 def position_of(unit_map: UnitMap | None, unit: int, field: Mapping[str, int] | None) -> dict[str, Any] | None:

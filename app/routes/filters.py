@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from app.documented import content, errors
-from app.filters import Kind, read_preview
+from app.filters import Kind
 from app.fitting import check_layer_of
 from app.formats.negotiate import choose
 from app.one_filter import FORMATS, OneFilter, check_unit, position_of, unit_pools
@@ -54,10 +54,10 @@ def read_filter(
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     path = units_of(services, record, layer)
-    found = OneFilter(read_preview(path, kind), unit)
+    found = OneFilter.read(path, kind, unit, normalize)
     if chosen != "json":
-        texts = _texts(record, unit)
-        return Response(found.body(chosen, options, texts), media_type=FORMATS[chosen], headers=headers)  # type: ignore[arg-type]
+        body = found.body(chosen, options, _texts(record, unit))
+        return Response(body, media_type=FORMATS[chosen], headers=headers)
     number = len(layers_of(record)) - 1 if layer is None else layer
     told = partners(path.parent, record, number, unit, nearest)
     field = told.pop("field")
@@ -65,7 +65,7 @@ def read_filter(
         **_about("filter", record, number),
         "kind": kind,
         **found.numbers(),
-        "position": position_of(found.filters.map, unit, field),
+        "position": position_of(found.map, unit, field),
         "pools": unit_pools(record, number, unit),
         **told,
         "links": unit_links(record, number, unit, patches=(path.parent / patches_file(number)).exists()),
