@@ -38,6 +38,7 @@ FORMATS = {
 }
 
 Kind = Literal["decoder", "encoder"]
+NO_ENCODER = "There is no encoder matrix here: codes are found by iterations. Ask for kind=decoder."
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def read_preview(path: Path, kind: Kind) -> Filters:
     """Filters of a file that a training wrote. Raises `NotFound` when it is gone."""
     tensors, metadata = read_units(path, kind, "usage", "parent")
     if kind not in tensors:
-        raise NotFound("There is no encoder matrix here: codes are found by iterations. Ask for kind=decoder.")
+        raise NotFound(NO_ENCODER)
     unit_map = UnitMap.from_json(metadata["map"]) if "map" in metadata else None
     shown, usage = tensors[kind].astype(np.float32), tensors["usage"].astype(np.float32)
     return Filters(shown, usage, unit_map, tensors.get("parent"), int(metadata.get("layer", 0)))

@@ -19,6 +19,7 @@ from app.routes import (
     embeddings,
     encode,
     events,
+    filters,
     inference,
     jobs,
     maps,
@@ -57,7 +58,8 @@ def create_app() -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    rooms = (system, datasets, jobs, events, progress, results, models, maps, encode, embeddings, inference, pages)
+    rooms = [system, datasets, jobs, events, progress, results, models, filters, maps, encode]
+    rooms += [embeddings, inference, pages]
     for room in rooms:
         app.include_router(room.router, dependencies=[Depends(known_query)])
     app.mount("/static", StaticFiles(directory=pages.WEB / "static"), name="static")

@@ -4,6 +4,7 @@ from typing import Any
 
 from app.geometry import feature_shape
 from app.maps import available
+from pinwheel.files import layers_of
 from pinwheel.states import TERMINAL, State
 
 
@@ -58,8 +59,24 @@ def model_view(record: dict[str, Any]) -> dict[str, Any]:
     shown = {name: value for name, value in record.items() if name != "format"}
     maps = {kind: f"{here}/maps/{kind}" for kind in available(record)}
     links = {"self": here, "weights": f"{here}/weights", "filters": f"{here}/filters", "encode": f"{here}/encode"}
+    # of every unit, from 0, in place of {unit}
+    links["filter"] = f"{here}/filters/{{unit}}"
+    if record.get("patches"):
+        links["patches"] = f"{here}/filters/{{unit}}/patches"
     shown["feature_shape"] = feature_shape(record)
     return {"object": "model", **shown, "links": links | {"job": f"/v1/jobs/{record['job']}"}, "maps": maps}
+
+
+def unit_links(record: dict[str, Any], layer: int, unit: int, *, patches: bool) -> dict[str, str | None]:
+    """Of one unit of a layer; whether there are `patches` of it."""
+    model = f"/v1/models/{record['name']}@{record['version']}"
+    here, of_layer = f"{model}/filters/{unit}", "" if len(layers_of(record)) == 1 else f"?layer={layer}"
+    return {
+        "self": f"{here}{of_layer}",
+        "patches": f"{here}/patches{of_layer}" if patches else None,
+        "filters": f"{model}/filters{of_layer}",
+        "model": model,
+    }
 
 
 def list_view(items: list[dict[str, Any]], has_more: bool, key: str = "id") -> dict[str, Any]:

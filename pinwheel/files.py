@@ -13,6 +13,11 @@ def units_file(layer: int) -> str:
     return "units.safetensors" if layer == 0 else f"units.{layer}.safetensors"
 
 
+def patches_file(layer: int) -> str:
+    """The inputs that drive the units of a layer most."""
+    return "patches.safetensors" if layer == 0 else f"patches.{layer}.safetensors"
+
+
 def layers_of(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """What is told of each layer of a published model. Older records tell of their only one."""
     return list(record.get("layers") or [record])

@@ -85,6 +85,21 @@ class Model:
         """
         return fetch_filters(self._connection, self._path, format, view)
 
+    def filter(self, unit: int, format: str = "json", **view: Any) -> Any:
+        """One filter: a dict for json, bytes of a picture (png, webp, svg), an array (H, W, C) for npy.
+
+        `view`: kind, layer, scale, normalize, nearest.
+        """
+        return self._of_unit(f"filters/{unit}", format, view)
+
+    def patches(self, unit: int, format: str = "npy", **view: Any) -> Any:
+        """The inputs that drive a unit most, strongest first: an array (k, h, w, c) uint8 for npy, bytes of a mosaic
+        (png, webp), for json a dict with their rows in the data set, places and activations.
+
+        `view`: count, layer, cols, scale, pad.
+        """
+        return self._of_unit(f"filters/{unit}/patches", format, view)
+
     def map(self, kind: str, format: str = "png", layer: int | None = None, unit: int | None = None) -> Any:
         """A map of the model's units (`topography`, `tree`, …): bytes of a png or svg, a dict for json.
 
@@ -112,6 +127,12 @@ class Model:
     @property
     def _path(self) -> str:
         return f"/v1/models/{self.id}"
+
+    def _of_unit(self, path: str, format: str, view: dict[str, Any]) -> Any:
+        answer = self._connection.send("GET", f"{self._path}/{path}", params=_given(format=format, **view))
+        if format == "json":
+            return answer.json()
+        return read_npy(answer.content) if format == "npy" else answer.content
 
     def _post(self, operation: str, images: Images, **params: Any) -> bytes:
         # Without an Idempotency-Key: the answer follows from the images, and the server would store it for a day.

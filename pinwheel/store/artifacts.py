@@ -3,7 +3,7 @@
 datasets/{dataset}/       images.npy  [offsets.npy, shapes.npy]  [labels.npy]  manifest.json
 jobs/{job}/               checkpoints/{token}-{step}.safetensors   previews/{step:09d}.safetensors   result/
 inputs/{job}/             images of an encode request that became a job, like a data set; gone when it ends
-models/{name}/{version}/  weights.safetensors  units.safetensors  model.json
+models/{name}/{version}/  weights.safetensors  units.safetensors  [patches.safetensors]  model.json
 staging/                  uploads and results on their way; emptied at every start
 """
 

@@ -23,13 +23,15 @@ Side = Literal["training", "validation"]
 
 class Source(ABC):
     """Inputs of a model by index. `rows` (n,) is the image that each is from, `image_rows` all images that they are
-    from; `shape` (H, W, C) and `size` are those of one input; `chunk` bounds how many are gone through at once."""
+    from; `corners` (n, 2) is top and left of each in its image, None where inputs are whole images; `shape` (H, W, C)
+    and `size` are those of one input; `chunk` bounds how many are gone through at once."""
 
     dataset: Dataset
     preprocessor: Preprocessor
     device: torch.device
     rows: Tensor
     image_rows: Tensor
+    corners: Tensor | None
     labels: Tensor | None
     shape: tuple[int, int, int]
     size: int
@@ -80,7 +82,7 @@ class Inputs(Source):
             raise ValueError(f"the images give inputs of {self.shape}; the model takes {preprocessor.input_shape}")
         self.size = height * width * channels
         self.chunk = max(1, min(500, CHUNK_BYTES // (4 * self.size)))
-        self.resident = None
+        self.resident = self.corners = None
         if preprocessor.spec.patch_size is not None:
             self.resident = self._patches(seed, side)
         elif len(self.rows) * self.size * 4 <= RESIDENT_BYTES:
@@ -110,7 +112,7 @@ class Inputs(Source):
             count = HELD_OUT_PATCHES
         stream = "patches" if side == "training" else "validation patches"
         drawn = drawn_patches(self.dataset, self.image_rows, spec, seed, count, stream)
-        self.rows = drawn.images
+        self.rows, self.corners = drawn.images, drawn.corners
         x = drawn.pixels
         for start in range(0, len(x), self.chunk):
             some = slice(start, start + self.chunk)

@@ -24,10 +24,12 @@ ROUNDING = 1e-6  # share of the largest pixel below which a deviation is roundin
 
 @dataclass(frozen=True)
 class Patches:
-    """`pixels` (n, inputs) float32, not yet scaled, and the row of the data set that each is from, (n,)."""
+    """`pixels` (n, inputs) float32, not yet scaled, the row of the data set that each is from, (n,), and its `corners`
+    there, (n, 2) top and left."""
 
     pixels: Tensor
     images: Tensor
+    corners: Tensor
 
 
 def drawn_patches(dataset: Dataset, rows: Tensor, spec: Preprocessing, seed: int, count: int, stream: str) -> Patches:
@@ -42,6 +44,7 @@ def drawn_patches(dataset: Dataset, rows: Tensor, spec: Preprocessing, seed: int
     check_bytes(count, inputs)
     threshold = flatness(dataset, rows, spec)
     pixels, images = torch.empty(count, inputs), torch.empty(count, dtype=torch.int64)
+    places = torch.empty(count, 2, dtype=torch.int64)
     done = wanted = 0
     for turn in range(2):  # the second for what the last images of the first left
         for number, (row, image, corners) in enumerate(windows_above(dataset, rows, spec, threshold)):
@@ -51,10 +54,10 @@ def drawn_patches(dataset: Dataset, rows: Tensor, spec: Preprocessing, seed: int
             generator = generator_for(seed, stream, turn * len(dataset) + row)
             picked = corners[torch.randint(len(corners), (wanted - done,), generator=generator)]
             pixels[done:wanted] = windows_at(image, size, picked)
-            images[done:wanted] = row
+            images[done:wanted], places[done:wanted] = row, picked
             done = wanted
         if done == count:
-            return Patches(pixels, images)
+            return Patches(pixels, images, places)
     raise ValueError(
         f"no patch of {size} × {size} in {len(rows)} images deviates by more than flat_below × the deviation of all "
         f"pixels, {max(threshold, 0):.3g}; lower preprocessing.flat_below, which is {spec.flat_below:g}"

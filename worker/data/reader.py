@@ -10,7 +10,7 @@ manifest.json  counts, shapes, class names, digest
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
@@ -70,6 +70,7 @@ class Dataset:
     classes: int | None = None
     class_names: list[str] | None = None
     digest: str | None = None
+    id: str | None = None  # where it is stored
 
     def __len__(self) -> int:
         return len(self.images)
@@ -114,14 +115,15 @@ def open_dataset(folder: Path) -> Dataset:
     images = open_images(folder, manifest["images"])
     labels = manifest["labels"]
     if labels is None:
-        return of_images(images, digest=manifest.get("digest"))
-    return of_images(
+        return replace(of_images(images, digest=manifest.get("digest")), id=folder.name)
+    found = of_images(
         images,
         load(folder / "labels.npy"),
         classes=labels["classes"],
         class_names=labels.get("names"),
         digest=manifest.get("digest"),
     )
+    return replace(found, id=folder.name)
 
 
 def open_images(folder: Path, stated: dict[str, Any]) -> Images | VariedImages:

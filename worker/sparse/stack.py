@@ -187,6 +187,19 @@ class Stack(nn.Module):
             features = model.connection.decode(reached, torch.ones_like(model.connection.dictionary))
         return features
 
+    @torch.no_grad()
+    def reach(self, connection: Connection, units: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """(n, 2) top and left, and the common sides, of the windows of the input that `units` (n,) of `connection`, on
+        the features of this stack, can see."""
+        ones = torch.ones_like(connection.dictionary)
+        some, seen = max(1, CODES_AT_ONCE // max(self.longest, connection.units)), []
+        for piece in torch.split(units, some):
+            at = torch.zeros(len(piece), connection.units, device=ones.device).scatter_(1, piece[:, None], 1.0)
+            seen.append(self._reached(connection.decode(at, ones)))
+        places = (torch.cat(seen).view(-1, *self.layer(0).connection.image) > 0).any(3)
+        (tops, height), (lefts, width) = extent(places.any(2)), extent(places.any(1))
+        return torch.stack([tops, lefts], 1), (height, width)
+
     def _cropped(self, inputs: Tensor, seen: Tensor) -> Tensor:
         """(n, height, width, channels) of each of `inputs` (n, inputs) the window that is `seen`."""
         shape = self.layer(0).connection.image

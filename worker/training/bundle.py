@@ -60,7 +60,7 @@ def read_model(path: Path) -> Bundle:
     return Bundle(path.parent, spec, weights, stack_from(spec, weights, image), preprocessor)
 
 
-TOLD = ("units", "feature_shape", "map", "metrics", "step", "pruning", "invariance")
+TOLD = ("units", "feature_shape", "map", "metrics", "step", "pruning", "invariance", "patches")
 
 
 def told_of_layer(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,8 @@ class FeatureInputs(Source):
     def __init__(self, inputs: Source, stack: Stack, between: Between | None) -> None:
         self.inputs, self.stack, self.between = inputs, stack, between
         self.dataset, self.preprocessor, self.device = inputs.dataset, inputs.preprocessor, inputs.device
-        self.rows, self.image_rows, self.labels = inputs.rows, inputs.image_rows, inputs.labels
+        self.rows, self.image_rows, self.corners = inputs.rows, inputs.image_rows, inputs.corners
+        self.labels = inputs.labels
         height, width, channels = self.shape = as_image(stack.layer().feature_shape)
         self.size = height * width * channels
         self.chunk = max(1, min(inputs.chunk, CHUNK_BYTES // (4 * stack.longest)))

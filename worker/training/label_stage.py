@@ -1,5 +1,6 @@
 """The stage of labels alone: a classifier on the features of all layers and, where asked for, the layers with it."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from worker.training.part_units import part_units
 from worker.training.prepare import Opened, optimizer_of, prepared
 from worker.training.publish import Findings, Pictured, Under, encoder_filters, write_labelled
 from worker.training.stage import Loss, Stage
+from worker.training.strongest import Patches, patches_of
 
 
 class LabelStage(Stage):
@@ -71,7 +73,19 @@ class LabelStage(Stage):
     @torch.inference_mode()
     def write(self, folder: Path, evaluation: Evaluation, step: int) -> None:
         findings = Findings(evaluation, step)
-        write_labelled(folder, self.model, self.spec, self.parts.dataset, self.below, self._changed(), findings)
+        below, dataset = self.below, self.parts.dataset
+        write_labelled(folder, self.model, self.spec, dataset, below, self._changed(), findings, self._patches())
+
+    def _patches(self) -> list[Patches | None] | None:
+        """Of each layer what drives its units most now; None where the layers have not changed."""
+        if self.model.stack is None:
+            return None
+        stack, inputs, found = self.below.stack, self.opened.evaluated, []
+        for number, model in enumerate(stack.models):
+            encode = partial(stack.encode, layer=number)
+            below = None if number == 0 else stack.up_to(number)
+            found.append(patches_of(encode, model.connection, inputs, self.parts.whole, below))
+        return found
 
     def _changed(self) -> list[dict[str, Tensor]]:
         """Of each layer what is told of its units now."""

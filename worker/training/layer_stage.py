@@ -26,6 +26,7 @@ from worker.training.pruning import prune, prune_step
 from worker.training.publish import Findings, Pictured, Under, write_layer, write_preview
 from worker.training.revive import Revival
 from worker.training.stage import Loss, Stage
+from worker.training.strongest import patches_of
 
 PICTURED_INPUTS = 500  # examples that a filter of a higher layer is shown by
 MOST_EXAMPLES = 256  # images that first filters with fields of their own are drawn from
@@ -173,7 +174,9 @@ class LayerStage(Stage):
             notes["pruning"] = notes["pruning"] | {"energy_after": evaluation.values["loss"]}
         pictured = self._pictured()
         units, told = found(self.model, self.parts, self._seen, notes, pictured)
-        findings = Findings(evaluation, step, units, told)
+        below, inputs = None if self.below is None else self.below.stack, self.parts.evaluated
+        patches = patches_of(self.model.encode, self.model.connection, inputs, self.parts.whole, below)
+        findings = Findings(evaluation, step, units, told, patches)
         write_layer(folder, self.model, self.spec, pictured, self.parts.dataset, self.below, findings)
 
     def _seen(self, x: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 previews/{step:09d}.safetensors   decoder, encoder float16 (filters, H, W, C); usage float32 (filters,)
 stages/{token}-{stage}/           the bundle after a stage that is not the last
-bundles/{token}/                  weights.safetensors, units.safetensors (units.{i}.safetensors of layer i), model.json
+bundles/{token}/                  weights.safetensors, units.safetensors (units.{i}.safetensors of layer i), model.json,
+                            and patches.safetensors in the same way, where what drives units most was found
 
 Both carry, where there is one, the structure of the units: `parent`, `inhibition`, and the map in the metadata. Units
 that were cut are in neither bundle file: a published model is as small as it became.
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor
 
 from pinwheel import __version__
-from pinwheel.files import FORMAT, RECORD, WEIGHTS, units_file
+from pinwheel.files import FORMAT, RECORD, WEIGHTS, patches_file, units_file
 from pinwheel.specs import Model, Shape, StackSpec, TrainSpec, unit_map
 from worker.data.files import put_folder, read_tensors, write_json, write_tensors
 from worker.data.preprocess import Preprocessor
@@ -37,6 +38,7 @@ from worker.sparse.stack import Between, Stack
 from worker.training.build import parents
 from worker.training.bundle import Bundle, in_layer
 from worker.training.evaluate import Evaluation
+from worker.training.strongest import Patches
 
 # Units of a learned inhibition up to which previews carry it.
 MOST_DRAWN = 512
@@ -70,6 +72,7 @@ class Findings:
     step: int
     units: dict[str, Tensor] = field(default_factory=dict)  # into units.safetensors
     notes: dict[str, Any] = field(default_factory=dict)  # into model.json
+    patches: Patches | None = None  # into patches.safetensors
 
 
 def learned_encoder(model: Autoencoder) -> Predictor | None:
@@ -219,12 +222,14 @@ def write_layer(
         "map": unit_map(pictured.spec, pictured.shape),
         "metrics": findings.evaluation.values,
         "step": findings.step,
+        "patches": None if findings.patches is None else findings.patches.note,
         **findings.notes,
     }
     with whole_folder(folder) as beside:
         if below is not None:
             weights = without_classifier(below.weights) | weights
             copy_units(below, beside)
+            copy_patches(below, beside)
         classes = None if model.classifier is None else len(model.classifier.weights)
         write_weights(beside, weights | preprocessor.tensors(), spec, preprocessor, classes)
         metadata = {
@@ -234,6 +239,7 @@ def write_layer(
             **map_entry(pictured),
         }
         write_tensors(beside / units_file(number), units, metadata)
+        write_patches(beside, number, findings.patches, model.kept)
         entries = [*([] if below is None else below.told_of_layers), entry]
         write_json(beside / RECORD, record(spec, preprocessor, dataset, classes, entries, findings))
 
@@ -246,18 +252,25 @@ def write_labelled(
     below: Bundle,
     changed: list[dict[str, Tensor]],
     findings: Findings,
+    patches: list[Patches | None] | None = None,
 ) -> None:
     """Write the bundle of the layers of `below` with a classifier on them, whole or not at all. `changed` is what is
-    told of the units of each layer besides what `below` tells."""
+    told of the units of each layer besides what `below` tells; `patches`, of each layer, replace those of `below`."""
     weights = without_classifier(below.weights) | {"classifier": model.classifier.weights.detach()}
     for number, layer in enumerate(model.models):
         weights |= {in_layer(name, number): tensor for name, tensor in encoder_weights(layer).items()}
+    entries = below.told_of_layers
     with whole_folder(folder) as beside:
         copy_units(below, beside)
+        if patches is None:
+            copy_patches(below, beside)
+        for number, found in enumerate(patches or []):
+            write_patches(beside, number, found, below.stack.layer(number).kept)
+            entries[number]["patches"] = None if found is None else found.note
         for number, tensors in enumerate(changed):
             update_tensors(beside / units_file(number), tensors)
         write_weights(beside, weights, spec, below.preprocessor, len(model.classifier.weights))
-        told = record(spec, below.preprocessor, dataset, len(model.classifier.weights), below.told_of_layers, findings)
+        told = record(spec, below.preprocessor, dataset, len(model.classifier.weights), entries, findings)
         write_json(beside / RECORD, told)
 
 
@@ -268,6 +281,22 @@ def without_classifier(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 def copy_units(below: Bundle, folder: Path) -> None:
     for number in range(len(below.stack)):
         shutil.copy(below.folder / units_file(number), folder / units_file(number))
+
+
+def copy_patches(below: Bundle, folder: Path) -> None:
+    """What was found for the layers of `below`; older models, and some others, have nothing."""
+    for number in range(len(below.stack)):
+        path = below.folder / patches_file(number)
+        if path.exists():
+            shutil.copy(path, folder / path.name)
+
+
+def write_patches(folder: Path, number: int, patches: Patches | None, kept: Tensor | None) -> None:
+    """Of a layer, whose units that are not `kept` (units,) are cut."""
+    if patches is None:
+        return
+    metadata = {"format": FORMAT, "layer": str(number), **patches.metadata}
+    write_tensors(folder / patches_file(number), without_cut(patches.tensors, kept), metadata)
 
 
 def update_tensors(path: Path, changed: dict[str, Tensor]) -> None:

@@ -106,6 +106,11 @@ class Spatial(Connection):
     def _place_of(self, units: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(n,) row and column of the position of each unit, and its filter"""
 
+    def corners(self, units: Tensor) -> Tensor:
+        """(n, 2) top and left pixel of the field of each of `units` (n,), below 0 where it reaches over the border."""
+        rows, columns, _ = self._place_of(units)
+        return torch.stack([rows, columns], 1) * self.stride - self.padding
+
     def decode(self, code: Tensor, dictionary: Tensor | None = None) -> Tensor:
         return self.decode_by(self.matrices(self.dictionary if dictionary is None else dictionary), code)
 
