@@ -7,10 +7,10 @@ from typing import Any
 
 import anyio.to_thread
 
-from app import fitting
 from app.encode_requests import Body, model_inputs
 from app.formats.convert import convert
 from app.formats.options import DatasetOptions
+from app.pooling import Pooling
 from app.services import Services
 from pinwheel.ids import new_id
 from pinwheel.progress import progress_at
@@ -21,7 +21,7 @@ MAX_ATTEMPTS = 3
 
 
 async def submit(body: Body, record: dict[str, Any], asked: dict[str, Any], services: Services) -> dict[str, Any]:
-    """The record of the new job. `asked`: layer, passes and output. Raises what reading the body raises."""
+    """The record of the new job. `asked`: layer, passes, pool, stride, output. Raises what reading the body raises."""
     with services.artifacts.staged() as folder:
         files = await anyio.to_thread.run_sync(body.stage, folder)
         target = folder / "stored"
@@ -33,7 +33,7 @@ async def submit(body: Body, record: dict[str, Any], asked: dict[str, Any], serv
 def _create(
     services: Services, stored: Path, record: dict[str, Any], asked: dict[str, Any], manifest: dict[str, Any]
 ) -> dict[str, Any]:
-    fitting.check_result(record, manifest, asked["layer"], dense=not asked["output"]["sparse"])
+    Pooling(asked["pool"], asked["stride"]).check_dataset(record, manifest, asked["layer"], asked["output"])
     job_id = new_id("job")
     fields = asked | {
         "type": "encode",

@@ -19,6 +19,7 @@ from app.formats.budget import check_size
 from app.formats.fit import ModelInputs
 from app.formats.inputs import decode_inputs, decode_parts, fit, is_json
 from app.forms import read_form
+from app.pooling import Pooling
 from app.services import Services
 from pinwheel.errors import InvalidRequest
 
@@ -124,20 +125,20 @@ class Asked:
     def model(self) -> str:
         return f"{self.record['name']}@{self.record['version']}"
 
-    async def ask(self, services: Services, operation: str, passes: int | None, layer: int | None = None) -> Answer:
-        """What an encode worker makes of the images."""
+    async def ask(self, services: Services, operation: str, **parameters: Any) -> Answer:
+        """What an encode worker makes of the images; `parameters` as `Encoder.ask` takes them."""
         name, version = self.record["name"], self.record["version"]
-        return await services.encoder.ask(name, version, operation, self.images, passes=passes, layer=layer)
+        return await services.encoder.ask(name, version, operation, self.images, **parameters)
 
     def headers(self, answer: Answer) -> dict[str, str]:
         return headers(self.record, answer, self.decode_seconds) | {"Vary": "Accept"}
 
 
-async def read(body: Body, record: dict[str, Any], services: Services) -> Asked:
+async def read(body: Body, record: dict[str, Any], services: Services, pooling: Pooling | None = None) -> Asked:
     """The images of a body in memory. Raises `PayloadTooLarge` for more than one answer holds."""
     start = time.perf_counter()
     images = await anyio.to_thread.run_sync(_images, body, record, services)
-    check_answer(record, images, services)
+    check_answer(record, images, services, pooling or Pooling())
     return Asked(record, images, time.perf_counter() - start)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from app.encoder import Answer
-from app.geometry import feature_shape
+from app.pooling import Pooling, patch_size
 from app.services import Services
 from pinwheel.errors import PayloadTooLarge
 from pinwheel.files import layers_of
@@ -16,7 +16,7 @@ MOST_ANSWER_BYTES = 256 * 1024 * 1024  # half of what one value of the store may
 
 def takes_larger(record: dict[str, Any]) -> bool:
     """Whether images larger than the model's inputs are cut into patches."""
-    return record["spec"]["preprocessing"]["patch_size"] is not None
+    return patch_size(record) is not None
 
 
 async def encoded(
@@ -28,16 +28,18 @@ async def encoded(
     layer: int | None = None,
 ) -> Answer:
     """The answer of an encode worker, with `features` (N, features of a layer that the model has)."""
-    check_answer(record, images, services)
+    check_answer(record, images, services, Pooling())
     return await services.encoder.ask(record["name"], record["version"], "encode", images, passes=passes, layer=layer)
 
 
-def check_answer(record: dict[str, Any], images: NDArray[Any], services: Services) -> None:
-    """Raises `PayloadTooLarge` for more images or features than one answer holds."""
+def check_answer(record: dict[str, Any], images: NDArray[Any], services: Services, pooling: Pooling) -> None:
+    """Raises `PayloadTooLarge` for more images, patches or features than one answer holds."""
     most = services.settings.max_encode_images
     if len(images) > most:
         raise PayloadTooLarge(f"{len(images)} images in one request; {most} are allowed. More are an encode job.")
-    longest = max(math.prod(feature_shape(record, each)) for each in range(len(layers_of(record))))
+    pooling.check_request(record, len(images), images.shape[1:3])
+    shapes = (pooling.feature_shape(record, each, images.shape[1:3]) for each in range(len(layers_of(record))))
+    longest = max(math.prod(shape) for shape in shapes)
     size = 4 * len(images) * max(longest, math.prod(images.shape[1:]))
     if size > MOST_ANSWER_BYTES:
         detail = f"{len(images)} images give {size} bytes; {MOST_ANSWER_BYTES} fit into one answer."

@@ -254,15 +254,13 @@ def check_passes(model: Record, layer: int | None, passes: int | None, pointer: 
         raise refused(pointer, "no_passes", detail)
 
 
-def check_topk(model: Record, layer: int | None, topk: int | None, pointer: str) -> None:
-    features = math.prod(feature_shape(model, layer))
+def check_topk(features: int, topk: int | None, pointer: str) -> None:
     if topk is not None and topk > features:
         raise refused(pointer, "too_large", f"topk is {topk}; the model gives {features} features")
 
 
-def check_result(model: Record, dataset: Record, layer: int | None, *, dense: bool) -> None:
-    """Whether the features of a whole data set can be gathered."""
-    count, features = dataset["images"]["count"], math.prod(feature_shape(model, layer))
+def check_result(count: int, features: int, *, dense: bool) -> None:
+    """Whether the features of a whole data set of `count` images can be gathered."""
     size = 4 * count * features
     if dense and size > MOST_RESULT_BYTES:
         detail = (

@@ -8,6 +8,7 @@ from app import estimate as costs
 from app import fitting
 from app.fitting import refused
 from app.geometry import feature_shape
+from app.pooling import Pooling
 from app.services import Services
 from app.stacking import base_of, full_spec, invalid, pointers_of
 from pinwheel.errors import NotFound
@@ -112,8 +113,9 @@ def resolve_encode(request: EncodeJob, services: Services) -> tuple[dict[str, An
     fitting.check_encodable(model, dataset)
     fitting.check_layer_of(model, request.layer, "#/layer")
     fitting.check_passes(model, request.layer, request.passes, "#/passes")
-    fitting.check_topk(model, request.layer, request.output.topk, "#/output/topk")
-    fitting.check_result(model, dataset, request.layer, dense=not request.output.sparse)
+    pooling = Pooling(request.pool, request.stride, "#")
+    pooling.check(model)
+    pooling.check_dataset(model, dataset, request.layer, request.output.model_dump())
     fields = {
         "type": "encode",
         "name": request.name,
@@ -121,6 +123,8 @@ def resolve_encode(request: EncodeJob, services: Services) -> tuple[dict[str, An
         "dataset": dataset["id"],
         "layer": request.layer,
         "passes": request.passes,
+        "pool": request.pool,
+        "stride": request.stride,
         "output": request.output.model_dump(),
         "max_attempts": request.max_attempts,
         "metadata": request.metadata,

@@ -1,6 +1,7 @@
 """Images in, features out; and back: reconstructions, and classes where the model has learned some."""
 
 import asyncio
+import math
 from contextlib import suppress
 from typing import Annotated, Any, NamedTuple
 
@@ -16,6 +17,7 @@ from app.encode_requests import Asked, read, received
 from app.fitting import check_layer_of, check_passes, check_topk
 from app.formats import features
 from app.formats.negotiate import choose
+from app.pooling import Pooling
 from app.prefer import Preference, Preferred
 from app.results import Form, Result
 from app.routes.results import answer as result_answer
@@ -24,6 +26,7 @@ from app.views import job_view
 from pinwheel.errors import InvalidConfig, InvalidDataset, NoWorker, PayloadTooLarge
 from pinwheel.pictures.images import comparison
 from pinwheel.pictures.mosaic import encode_png
+from pinwheel.specs.jobs import POOL_TEXT, STRIDE_TEXT, Pool
 from pinwheel.states import State
 
 router = APIRouter(prefix="/v1/models", tags=["encoding"])
@@ -96,9 +99,12 @@ async def encode_images(
     ] = "float32",
     passes: Passes = None,
     layer: Layer = None,
+    pool: Annotated[Pool | None, Query(description=POOL_TEXT)] = None,
+    stride: Annotated[int | None, Query(ge=1, description=STRIDE_TEXT)] = None,
 ) -> Response:
     """Encode images: a row of features for each. `sparse=auto` is sparse for npz and dense for the rest.
 
+    `X-Feature-Shape` says what a row is, where that is more than one number for each unit.
     `Prefer: respond-async` makes it a job, `Prefer: wait=N` waits so many seconds for its result.
     """
     chosen = choose(request.headers.get("accept"), format, features.FORMATS)
@@ -106,14 +112,21 @@ async def encode_images(
     record = await run_in_threadpool(services.models.find, model)
     check_layer_of(record, layer, "#/query/layer")
     check_passes(record, layer, passes, "#/query/passes")
-    check_topk(record, layer, topk, "#/query/topk")
+    pooling = Pooling(pool, stride)
+    pooling.check(record)
     async with received(request, services) as body:
         if not (preferred.respond_async or body.too_large):
             with suppress(PayloadTooLarge):  # then it is a job, whose larger limits decide
-                asked = await read(body, record, services)
-                return await _encoded(asked, services, form, _Kept(topk, threshold), passes, layer, preferred)
+                asked = await read(body, record, services, pooling)
+                shape = pooling.feature_shape(record, layer, asked.images.shape[1:3])
+                check_topk(math.prod(shape), topk, "#/query/topk")
+                parameters = {"layer": layer, "passes": passes, "pool": pool, "stride": stride}
+                answer = await _encoded(asked, services, form, _Kept(topk, threshold), parameters, preferred)
+                answer.headers["X-Feature-Shape"] = ",".join(map(str, shape))
+                return answer
         output = {"format": form.format, "sparse": form.sparse, "topk": topk, "threshold": threshold, "dtype": dtype}
-        job = await submit(body, record, {"layer": layer, "passes": passes, "output": output}, services)
+        wanted = {"layer": layer, "passes": passes, "pool": pool, "stride": stride, "output": output}
+        job = await submit(body, record, wanted, services)
     return await _accepted(request, services, job, preferred)
 
 
@@ -129,13 +142,12 @@ async def _encoded(
     services: Services,
     form: Form,
     kept: _Kept,
-    passes: int | None,
-    layer: int | None,
+    parameters: dict[str, Any],
     preferred: Preference,
 ) -> Response:
     try:
         async with asyncio.timeout(preferred.wait_seconds):
-            answer = await asked.ask(services, "encode", passes, layer)
+            answer = await asked.ask(services, "encode", **parameters)
     except TimeoutError:
         detail = f"There was no answer within the {preferred.wait_seconds:g} s of Prefer: wait."
         raise NoWorker(detail, retry_after_seconds=2) from None
@@ -185,7 +197,7 @@ async def reconstruct_images(
     check_layer_of(asked.record, layer, "#/query/layer")
     check_passes(asked.record, layer, passes, "#/query/passes")
     name, version = asked.record["name"], asked.record["version"]
-    answer = await asked.ask(services, "reconstruct", passes, layer)
+    answer = await asked.ask(services, "reconstruct", passes=passes, layer=layer)
     found = answer.arrays["reconstructions"]
     headers = asked.headers(answer)
     if chosen == "png":
@@ -234,7 +246,7 @@ async def classify_images(
     if record["classes"] is None:
         raise InvalidConfig(f"The model {asked.model} has no classifier; train one with labels to classify.")
     check_passes(record, None, passes, "#/query/passes")
-    answer = await asked.ask(services, "classify", passes)
+    answer = await asked.ask(services, "classify", passes=passes)
     found = answer.arrays["probabilities"]
     headers = asked.headers(answer)
     if chosen == "npy":

@@ -11,6 +11,12 @@ from pinwheel.specs.train import MOST_STAGES
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 ModelName = Annotated[str, StringConstraints(pattern=MODEL_NAME)]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Pool = Literal["none", "mean", "max", "l2"]
+POOL_TEXT = (
+    "How the features of an image's patches, and of the places of a convolution, become one of each unit: mean, max or "
+    "L2 norm; `none` keeps them all. Without: patches are averaged, places stay."
+)
+STRIDE_TEXT = "Pixels from one patch to the next in images larger than the model's patches; side by side without."
 
 
 MOST_METADATA_BYTES = 65_536
@@ -102,6 +108,8 @@ class EncodeJob(Spec):
     passes: int | None = Field(
         None, ge=1, le=200, description="Passes of a recurrent encoder; the model's own without."
     )
+    pool: Pool | None = Field(None, description=POOL_TEXT)
+    stride: int | None = Field(None, ge=1, description=STRIDE_TEXT)
     output: EncodeOutput = EncodeOutput()
     max_attempts: int = Field(3, ge=1, le=100)
     name: Label | None = None

@@ -33,6 +33,8 @@ JSON_FIELDS = (
     "result",
     "shards",
     "passes",
+    "pool",
+    "stride",
 )
 
 

@@ -118,6 +118,91 @@ def test_a_photograph_is_encoded_and_rebuilt_at_once(
     assert Image.open(io.BytesIO(picture.content)).height >= 101
 
 
+def encoded(http: httpx2.Client, image: np.ndarray, query: str) -> httpx2.Response:
+    return http.post(f"/v1/models/patches/encode?format=npy&{query}", content=npy(image))
+
+
+def test_pool_and_stride_say_which_patches_there_are_and_what_becomes_of_them(
+    http: httpx2.Client, trained_on_patches: dict[str, Any], photos: list[np.ndarray]
+) -> None:
+    image = photos[3][:29, :18]
+    tops, lefts = [0, 5, 10, 15, 20, 21], [0, 5, 10]
+    patches = np.stack([image[top : top + 8, left : left + 8] for top in tops for left in lefts])
+    each = features(http, patches[..., None])
+    kept = encoded(http, image, "pool=none&stride=5")
+    assert kept.headers["X-Feature-Shape"] == "6,3,24"
+    np.testing.assert_allclose(np.load(io.BytesIO(kept.content)).reshape(18, 24), each, atol=1e-5)
+    expected = {"mean": each.mean(0), "max": each.max(0), "l2": np.sqrt((each.astype(np.float64) ** 2).sum(0))}
+    for pool, wanted in expected.items():
+        answer = encoded(http, image, f"pool={pool}&stride=5")
+        assert answer.headers["X-Feature-Shape"] == "24"
+        np.testing.assert_allclose(np.load(io.BytesIO(answer.content))[0], wanted, rtol=1e-5, atol=1e-5)
+    best = http.post("/v1/models/patches/encode?pool=none&stride=5&topk=3&sparse=true", content=npy(image)).json()
+    assert best["shape"] == [1, 18 * 24]
+    assert len(best["indices"]) <= 3
+
+
+def test_a_pooled_request_may_be_a_job_and_so_may_a_whole_data_set(
+    http: httpx2.Client, trained_on_patches: dict[str, Any], photos: list[np.ndarray]
+) -> None:
+    image = photos[3][:29, :18]
+    query = "/v1/models/patches/encode?format=npy&pool=none&stride=5"
+    answer = http.post(query, content=npy(image), headers={"Prefer": "respond-async"})
+    assert answer.status_code == 202, answer.text
+    done = wait_for(http, answer.json()["id"])
+    assert done["status"] == "succeeded", done["error"]
+    found = np.load(io.BytesIO(http.get(done["links"]["result"] + "?format=npy").content))
+    at_once = encoded(http, image, "pool=none&stride=5")
+    np.testing.assert_allclose(found, np.load(io.BytesIO(at_once.content)), atol=1e-6)
+    body = {"type": "encode", "model": "patches", "dataset": "photos", "pool": "max", "stride": 7}
+    job = http.post("/v1/jobs", json=body)
+    assert job.status_code == 202, job.text
+    done = wait_for(http, job.json()["id"])
+    assert done["status"] == "succeeded", done["error"]
+    found = np.load(io.BytesIO(http.get(done["links"]["result"] + "?format=npy").content))
+    assert found.shape == (8, 24)
+    at_once = encoded(http, photos[3], "pool=max&stride=7")
+    np.testing.assert_allclose(found[3], np.load(io.BytesIO(at_once.content))[0], atol=1e-5)
+
+
+def test_a_request_with_more_patches_than_one_may_have_becomes_a_job(
+    http: httpx2.Client, trained_on_patches: dict[str, Any], photos: list[np.ndarray]
+) -> None:
+    answer = encoded(http, photos[0], "pool=mean&stride=1")  # 505 × 505
+    assert answer.status_code == 202, answer.text
+    http.post(f"/v1/jobs/{answer.json()['id']}/cancel")
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "words"),
+    [
+        ("stride=9", 422, ["stride is 9", "1 to 8"]),
+        ("stride=0", 422, ["stride", "greater than or equal to 1"]),
+        ("pool=median", 422, ["pool", "'none', 'mean', 'max' or 'l2'"]),
+        ("pool=none&topk=500", 422, ["topk is 500", "96 features"]),
+    ],
+)
+def test_pools_and_strides_that_there_are_not_are_refused(
+    http: httpx2.Client, trained_on_patches: dict[str, Any], query: str, status: int, words: list[str]
+) -> None:
+    answer = encoded(http, np.zeros((16, 16), np.uint8), query)
+    assert answer.status_code == status, answer.text
+    for word in words:
+        assert word in str(answer.json())
+
+
+def test_a_data_set_of_several_sizes_is_pooled_or_refused(
+    http: httpx2.Client, trained_on_patches: dict[str, Any]
+) -> None:
+    body = {"type": "encode", "model": "patches", "dataset": "photos", "pool": "none"}
+    answer = http.post("/v1/jobs", json=body)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"][0]["pointer"] == "#/pool"
+    assert "different sizes" in answer.json()["detail"]
+    answer = http.post("/v1/jobs", json=body | {"pool": "l2", "stride": 9})
+    assert answer.json()["errors"][0]["pointer"] == "#/stride"
+
+
 def test_images_smaller_than_a_patch_are_refused(http: httpx2.Client, trained_on_patches: dict[str, Any]) -> None:
     answer = http.post("/v1/models/patches/encode", content=npy(np.zeros((1, 7, 30, 1), np.uint8)))
     assert answer.status_code == 422

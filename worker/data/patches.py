@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pinwheel.specs import Preprocessing
 from pinwheel.specs.preprocessing import MOST_PATCH_BYTES
+from pinwheel.windows import starts
 from worker.data.images import normalised_blocks
 from worker.data.random import generator_for
 from worker.data.reader import Dataset
@@ -137,18 +138,20 @@ def windows_at(image: Tensor, size: int, corners: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Grid:
-    """Windows of `window` (h, w) side by side over images of `shape` (H, W); the last ones end at the border."""
+    """Windows of `window` (h, w) over images of `shape` (H, W), `stride` pixels apart, side by side without one; the
+    last ones end at the border."""
 
     shape: tuple[int, int]
     window: tuple[int, int]
+    stride: int | None = None
 
     @cached_property
     def tops(self) -> list[int]:
-        return starts(self.shape[0], self.window[0])
+        return starts(self.shape[0], self.window[0], self.stride)
 
     @cached_property
     def lefts(self) -> list[int]:
-        return starts(self.shape[1], self.window[1])
+        return starts(self.shape[1], self.window[1], self.stride)
 
     @property
     def windows(self) -> int:
@@ -161,6 +164,17 @@ class Grid:
         windows = pixels.unfold(1, height, 1).unfold(2, width, 1)
         picked = windows[:, self.tops][:, :, self.lefts]  # (n, rows, columns, C, h, w)
         return picked.permute(0, 1, 2, 4, 5, 3).reshape(-1, height * width * pixels.shape[3])
+
+    def some(self, pixels: Tensor, first: int, last: int) -> Tensor:
+        """Rows `first` to `last` of `cut`, without the others: (k, h · w · C)"""
+        height, width = self.window
+        number = torch.arange(first, last)
+        place = number % self.windows
+        tops = torch.tensor(self.tops)[place // len(self.lefts)]
+        lefts = torch.tensor(self.lefts)[place % len(self.lefts)]
+        windows = pixels.unfold(1, height, 1).unfold(2, width, 1)
+        picked = windows[number // self.windows, tops, lefts]  # (k, C, h, w)
+        return picked.permute(0, 2, 3, 1).reshape(len(number), height * width * pixels.shape[3])
 
     def join(self, windows: Tensor) -> Tensor:
         """The inverse of `cut`; where windows overlap, their mean."""
@@ -178,8 +192,3 @@ class Grid:
         rows = tops[:, None] + torch.arange(self.window[0])  # (rows, h)
         columns = lefts[:, None] + torch.arange(self.window[1])  # (columns, w)
         return (rows[:, None, :, None] * self.shape[1] + columns[None, :, None, :]).flatten()
-
-
-def starts(length: int, size: int) -> list[int]:
-    """Where windows begin on an axis so that they cover it."""
-    return sorted({*range(0, length - size + 1, size), length - size})

@@ -108,9 +108,10 @@ def _encode(
         assert version is not None
         engines = shared_engines()
         engine, layer, output = engines.get(name, version), job.get("layer"), job["output"]
-        columns = engine.num_features(layer)
+        pool, stride = job.get("pool"), job.get("stride")
         folder = artifacts.dataset(job["dataset"]) if job.get("dataset") else artifacts.input(job["id"])
         images = open_dataset(folder).images
+        columns = engine.columns(images, layer, pool, stride)
         writer = ShardWriter(
             artifacts.job(job["id"]) / "result",
             claim.token,
@@ -126,7 +127,7 @@ def _encode(
                 return False, {"shards": writer.shards}
             some = images[start : start + batch]
             with engines.computing():
-                features = engine.encode(some, job.get("passes"), layer)
+                features = engine.encode(some, job.get("passes"), layer, pool, stride)
             writer.add(_kept(features, output))
             heart.reached(start + len(some), len(images), writer)
         writer.flush()

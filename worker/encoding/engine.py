@@ -1,7 +1,7 @@
 """A loaded model that encodes, reconstructs and classifies images: numpy in, numpy out.
 
-Preprocessing is part of the model. Images larger than the patches that a model was trained on are cut into patches
-side by side: features and probabilities are the means over the patches, reconstructions are put together again.
+Preprocessing is part of the model. Images larger than the patches that a model was trained on are cut into patches:
+their features are pooled (`worker.encoding.pooling`), probabilities averaged, reconstructions put together again.
 Every result of an image is independent of the batch it came in (to rounding).
 """
 
@@ -14,11 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pinwheel.specs import Recurrent, StackSpec, TrainSpec, layers
+from pinwheel.specs import Conv, Recurrent, StackSpec, TrainSpec, layers
+from pinwheel.specs.jobs import Pool
 from worker.data.lcn import Normalised
 from worker.data.patches import Grid
 from worker.data.preprocess import Given, Preprocessor
 from worker.data.reader import VariedImages
+from worker.encoding.pooling import Pooling
 from worker.sparse.autoencoder import Autoencoder
 from worker.sparse.stack import Stack
 from worker.training.bundle import Bundle
@@ -64,15 +66,36 @@ class Engine:
 
     @torch.inference_mode()
     def encode(
-        self, images: NDArray[Any] | VariedImages, passes: int | None = None, layer: int | None = None
+        self,
+        images: NDArray[Any] | VariedImages,
+        passes: int | None = None,
+        layer: int | None = None,
+        pool: Pool | None = None,
+        stride: int | None = None,
     ) -> Floats:
-        """Images (N, H, W, C), uint8 or float32 → (N, features) of `layer`, from 0; the top one where None.
+        """Images (N, H, W, C), uint8 or float32 → (N, `columns`) of `layer`, from 0; the top one where None.
 
-        `passes` 1..200 replaces the trained number of a recurrent encoder there.
+        `passes` 1..200 replaces the trained number of a recurrent encoder there. `stride` pixels are between patches,
+        `pool` makes one of their features. Raises ValueError for what the model cannot take.
         """
-        return self._averaged(
-            images, passes, layer, self.num_features(layer), lambda x: self.model.features(x, layer, passes)
-        )
+        how = pool, self.num_features(layer), self._places(layer)
+        return self._pooled(images, passes, layer, how, lambda x: self.model.features(x, layer, passes), stride)
+
+    def columns(
+        self, images: NDArray[Any] | VariedImages, layer: int | None, pool: Pool | None, stride: int | None
+    ) -> int:
+        """Numbers that `encode` gives for each of these images. Raises ValueError where they have several sizes and
+        give different ones."""
+        features = self.num_features(layer)
+        if pool == "none":
+            return features * self._grid(one_shape(images), stride).windows
+        return features if pool is None else features // self._places(layer)
+
+    def _places(self, layer: int | None) -> int:
+        """Of a convolution, how many places its features have: they have the same meaning at each."""
+        shape = self.model.layer(layer).feature_shape
+        conv = isinstance(self.specs[-1 if layer is None else layer].model.connection, Conv)
+        return shape[0] * shape[1] if conv and len(shape) == 3 else 1
 
     @torch.inference_mode()
     def reconstruct(
@@ -104,7 +127,8 @@ class Engine:
         """Images (N, H, W, C) → probabilities (N, classes). Raises ValueError for a model without a classifier."""
         if self.classes is None:
             raise ValueError("this model has no classifier; it can encode and reconstruct")
-        return self._averaged(images, passes, None, self.classes, lambda x: self.model.logits(x, passes).softmax(1))
+        how = None, self.classes, 1
+        return self._pooled(images, passes, None, how, lambda x: self.model.logits(x, passes).softmax(1))
 
     def num_features(self, layer: int | None = None) -> int:
         """Numbers that a layer answers, from 0; the top one where None. Raises ValueError where there is none such."""
@@ -112,24 +136,29 @@ class Engine:
             raise ValueError(f"layer is {layer}; this model has {len(self.model)}, 0 to {len(self.model) - 1}")
         return self.model.layer(layer).num_features
 
-    def _averaged(
+    def _pooled(
         self,
         images: NDArray[Any] | VariedImages,
         passes: int | None,
         layer: int | None,
-        columns: int,
+        how: tuple[Pool | None, int, int],
         answer: Callable[[Tensor], Tensor],
+        stride: int | None = None,
     ) -> Floats:
-        """`answer` (patches, columns) of inputs, averaged over the patches of each image: (N, columns)."""
-        pooled = np.empty((len(images), columns), np.float32)
-        for rows, whole, grid in self._blocks(images, passes, layer):
-            windows = grid.cut(whole.pixels)
-            image_of = torch.arange(len(windows), device=self.device) // grid.windows
-            total = torch.zeros(len(whole.pixels), columns, dtype=torch.float64, device=self.device)
-            for some, given in self._given(windows):
-                total.index_add_(0, image_of[some], answer(given.x).double())
-            pooled[rows] = (total / grid.windows).float().cpu().numpy()
-        return pooled
+        """`answer` (patches, features) of inputs, pooled over the patches of each image: (N, columns). `how`: the pool,
+        the features, and their places."""
+        pool, features, places = how
+        if pool == "none":
+            one_shape(images)
+        found = []
+        for _, whole, grid in self._blocks(images, passes, layer, stride):
+            pooling = Pooling(pool, len(whole.pixels), grid.windows, features, places, self.device)
+            total = len(whole.pixels) * grid.windows
+            for start in range(0, total, self.chunk):
+                windows = grid.some(whole.pixels, start, min(total, start + self.chunk))
+                pooling.add(start, answer(self.preprocessor.given(windows).x))
+            found.append(pooling.result().cpu().numpy())
+        return np.concatenate(found) if found else np.empty((0, self.columns(images, layer, pool, stride)), np.float32)
 
     def _given(self, windows: Tensor) -> Iterator[tuple[slice, Given]]:
         for start in range(0, len(windows), self.chunk):
@@ -137,7 +166,7 @@ class Engine:
             yield some, self.preprocessor.given(windows[some])
 
     def _blocks(
-        self, images: NDArray[Any] | VariedImages, passes: int | None, layer: int | None
+        self, images: NDArray[Any] | VariedImages, passes: int | None, layer: int | None, stride: int | None = None
     ) -> Iterator[tuple[slice, Normalised, Grid]]:
         """A bounded number of normalised images at a time, on the device, with how they are cut into inputs.
 
@@ -153,15 +182,19 @@ class Engine:
         if isinstance(images, VariedImages):
             for row in range(len(images)):
                 image = images[row][None]
-                yield slice(row, row + 1), self.preprocessor.normalised(image, self.device), self._grid(image.shape)
+                yield (
+                    slice(row, row + 1),
+                    self.preprocessor.normalised(image, self.device),
+                    self._grid(image.shape, stride),
+                )
             return
-        grid = self._grid(images.shape)
+        grid = self._grid(images.shape, stride)
         some = max(1, self.chunk // grid.windows)
         for start in range(0, len(images), some):
             rows = slice(start, start + some)
             yield rows, self.preprocessor.normalised(images[rows], self.device), grid
 
-    def _grid(self, shape: tuple[int, ...]) -> Grid:
+    def _grid(self, shape: tuple[int, ...], stride: int | None = None) -> Grid:
         """How images (N, H, W, C) of this shape are cut into inputs."""
         _, height, width, channels = shape
         window = self.input_shape[:2]
@@ -170,7 +203,25 @@ class Engine:
         if not fits or self.spec.preprocessing.input_shape((*window, channels)) != self.input_shape:
             larger = " and larger" if patches else ""
             raise ValueError(f"the images have the shape {shape[1:]}; the model takes {self.input_shape}{larger}")
-        return Grid((height, width), window)
+        if stride is not None and not (patches and 1 <= stride <= window[0]):
+            most = f"1 to {window[0]} is allowed" if patches else "this model takes whole images and has none"
+            raise ValueError(f"stride is {stride}; {most}")
+        return Grid((height, width), window, stride)
+
+
+def one_shape(images: NDArray[Any] | VariedImages) -> tuple[int, ...]:
+    """(N, H, W, C). Raises ValueError where the images have several sizes."""
+    if not isinstance(images, VariedImages):
+        return images.shape
+    other = (images.shapes != images.shapes[:1]).any(1)
+    if other.any():
+        row = int(other.argmax())
+        (height, width, _), (first_height, first_width, _) = images.shapes[row], images.shapes[0]
+        raise ValueError(
+            f"image {row} is {height} × {width} and image 0 {first_height} × {first_width}; with pool 'none' all have "
+            "to have one size"
+        )
+    return (len(images), *(int(side) for side in images.shapes[0]))
 
 
 def unexplained_variance(originals: Tensor, reconstructions: Tensor) -> Tensor:
