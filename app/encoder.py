@@ -41,6 +41,8 @@ ERRORS: dict[str, type[PinwheelError]] = {
 }
 PIECE_BYTES = 2 * 1024 * 1024
 PIECES_AT_ONCE = 3
+MOST_TIMES_ASKED = 3
+RECONNECT_SECONDS = 0.2
 
 # Set while a request is handled whose client may go away (`app/gone.py`): done once it has.
 client_gone: ContextVar["asyncio.Future[None] | None"] = ContextVar("client_gone", default=None)
@@ -50,6 +52,10 @@ class ClientGone(PinwheelError):
     """Nobody reads the answer any more."""
 
     status, code, title = 499, "client_gone", "The client has gone"
+
+
+class Unheard(Exception):
+    """The connection that answers come over broke while this one was waited for."""
 
 
 @dataclass(frozen=True)
@@ -83,19 +89,20 @@ class Encoder:
                     async for message in answers.listen():
                         if message["type"] == "message":
                             self._complete(message["data"])
-                        else:
+                        else:  # subscribed: for the first time, or again after the connection broke
+                            self._lose()
                             self._listening.set()
             except Exception as error:  # whatever it is, this one listener must live on
                 log.warning("store unreachable", error=str(error))
                 self._lose()
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(RECONNECT_SECONDS)
 
     def _lose(self) -> None:
-        """What is answered from now on is not heard: those who wait are told, others do not begin."""
+        """Answers were not heard for a while: those who wait ask again, others do not begin."""
         self._listening.clear()
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(StoreUnavailable("The store went away meanwhile.", retry_after_seconds=2))
+                future.set_exception(Unheard)
 
     def _complete(self, message: bytes) -> None:
         future = self._waiting.pop(unpack(message)[0]["id"], None)
@@ -136,6 +143,14 @@ class Encoder:
         return await run_in_threadpool(_joined, answers)
 
     async def _ask(self, asked: dict[str, Any], images: NDArray[Any]) -> Answer:
+        for _ in range(MOST_TIMES_ASKED):
+            try:
+                return await self._ask_once(asked, images)
+            except Unheard:  # its answer may have come while nobody listened
+                await self._check_listening()
+        raise StoreUnavailable("The store went away meanwhile.", retry_after_seconds=2)
+
+    async def _ask_once(self, asked: dict[str, Any], images: NDArray[Any]) -> Answer:
         request_id = uuid4().hex
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = future

@@ -45,7 +45,7 @@ def job_view(job: dict[str, Any]) -> dict[str, Any]:
         "links": links,
     }
     if job["type"] == "encode":
-        chosen = {"layer": job.get("layer"), "passes": job.get("passes"), "output": job["output"]}
+        chosen = {name: job.get(name) for name in ("layer", "passes", "pool", "stride", "output")}
         view |= chosen | {"result": job.get("result")}
     return view
 

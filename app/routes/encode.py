@@ -15,7 +15,7 @@ from app.documented import content, errors
 from app.encode_jobs import ended, submit
 from app.encode_requests import Asked, read, received
 from app.fitting import check_layer_of, check_passes, check_topk
-from app.formats import features
+from app.formats import features, named_arrays
 from app.formats.negotiate import choose
 from app.pooling import Pooling
 from app.prefer import Preference, Preferred
@@ -31,8 +31,8 @@ from pinwheel.states import State
 
 router = APIRouter(prefix="/v1/models", tags=["encoding"])
 
-RECONSTRUCTION_FORMATS = {"json": "application/json", "npy": "application/x-npy", "png": "image/png"}
-CLASS_FORMATS = {"json": "application/json", "npy": "application/x-npy"}
+CLASS_FORMATS = {"json": "application/json", "npy": "application/x-npy", **named_arrays.FORMATS}
+RECONSTRUCTION_FORMATS = {**CLASS_FORMATS, "png": "image/png"}
 MOST_PICTURED = 64
 
 BODIES = (
@@ -205,6 +205,10 @@ async def reconstruct_images(
         return Response(picture, media_type="image/png", headers=headers)
     if chosen == "npy":
         return Response(features.npy_bytes(found), media_type=RECONSTRUCTION_FORMATS["npy"], headers=headers)
+    if chosen in named_arrays.FORMATS:
+        both = {name: answer.arrays[name] for name in ("reconstructions", "unexplained_variance")}
+        packed = await run_in_threadpool(named_arrays.encode, both, chosen, name, version)
+        return Response(packed, media_type=RECONSTRUCTION_FORMATS[chosen], headers=headers)
     if found.size > features.MOST_JSON_VALUES:
         raise PayloadTooLarge(
             f"{found.size} numbers as JSON; at most {features.MOST_JSON_VALUES} are written. Ask for format=npy."
@@ -251,6 +255,10 @@ async def classify_images(
     headers = asked.headers(answer)
     if chosen == "npy":
         return Response(features.npy_bytes(found), media_type=CLASS_FORMATS["npy"], headers=headers)
+    if chosen in named_arrays.FORMATS:
+        about = record["name"], record["version"]
+        packed = await run_in_threadpool(named_arrays.encode, {"probabilities": found}, chosen, *about)
+        return Response(packed, media_type=CLASS_FORMATS[chosen], headers=headers)
     classes = record.get("class_names") or list(range(record["classes"]))
     body = {
         "object": "classification",

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 import numpy as np
-from asking import npy
+from asking import SMALL, npy, wait_for
 
 from pinwheel.store.connection import connect
 from pinwheel.store.keys import ENCODE_COUNTS, ENCODE_READY
@@ -102,3 +102,86 @@ def test_what_a_client_that_left_asked_for_is_dropped(
         time.sleep(0.05)
     assert int(client.hget(ENCODE_COUNTS, "dropped") or 0) > before
     assert http.post(HERE, content=npy(digits[0][:1])).status_code == 200
+
+
+def published(http: httpx2.Client, dataset: str, name: str, seed: int) -> None:
+    body = {"type": "train", "recipe": "drsae", "dataset": dataset, "publish_as": name, **SMALL}
+    body["training"] = SMALL["training"] | {"epochs": 1, "seed": seed, "previews": 0}
+    job = wait_for(http, http.post("/v1/jobs", json=body).json()["id"])
+    assert job["status"] == "succeeded", job["error"]
+
+
+def test_a_model_published_anew_under_its_name_answers_with_its_own_weights(
+    http: httpx2.Client, few_digits: str, digits: Digits
+) -> None:
+    def encoded(name: str) -> np.ndarray:
+        answer = http.post(f"/v1/models/{name}/encode?format=npy", content=npy(digits[0][:5]))
+        assert answer.status_code == 200, answer.text
+        return np.frombuffer(answer.content[-5 * 144 :], np.float32)
+
+    published(http, few_digits, "anew", 0)
+    first = encoded("anew")
+    assert http.delete("/v1/models/anew").status_code == 204
+    published(http, few_digits, "anew", 1)
+    published(http, few_digits, "beside", 1)
+    second = encoded("anew")
+    np.testing.assert_array_equal(second, encoded("beside"))
+    assert (second != first).any()
+
+
+def test_many_requests_for_one_model_do_not_hold_up_another(
+    service: Service, trained: dict[str, Any], http: httpx2.Client, few_digits: str, digits: Digits
+) -> None:
+    published(http, few_digits, "quiet", 0)
+    quiet = "/v1/models/quiet/encode?format=npy"
+    assert http.post(quiet, content=npy(digits[0][:1])).status_code == 200  # it is loaded
+    many, answered = 40, 0
+
+    async def ask() -> int:
+        first = asyncio.Event()
+        async with httpx2.AsyncClient(base_url=service.url, timeout=60, trust_env=False) as client:
+
+            async def loud() -> None:
+                nonlocal answered
+                answer = await client.post(f"{HERE}&passes=200", content=npy(digits[0][:1000]))
+                assert answer.status_code == 200, answer.text
+                answered += 1
+                first.set()
+
+            tasks = [asyncio.create_task(loud()) for _ in range(many)]
+            await first.wait()
+            assert (await client.post(quiet, content=npy(digits[0][:1]))).status_code == 200
+            before = answered
+            await asyncio.gather(*tasks)
+            return before
+
+    before = asyncio.run(ask())
+    assert answered == many
+    assert before <= many // 2
+
+
+def test_every_request_is_answered_though_the_connection_for_answers_breaks(
+    service: Service, trained: dict[str, Any], digits: Digits
+) -> None:
+    store = connect(service.redis_url)
+    expected = None
+
+    async def ask() -> list[httpx2.Response]:
+        async with httpx2.AsyncClient(base_url=service.url, timeout=30, trust_env=False) as client:
+            found = []
+            for turn in range(6):
+                asked = [
+                    asyncio.create_task(client.post(f"{HERE}&passes=100", content=npy(digits[0][:200])))
+                    for _ in range(4)
+                ]
+                await asyncio.sleep(0.01 * turn)
+                store.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+                found += await asyncio.gather(*asked)
+            return found
+
+    start = time.monotonic()
+    for answer in asyncio.run(ask()):
+        assert answer.status_code == 200, answer.text
+        expected = expected or answer.content
+        assert answer.content == expected
+    assert time.monotonic() - start < 20

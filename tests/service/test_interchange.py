@@ -252,3 +252,42 @@ def test_a_parquet_data_set_is_encoded_into_parquet(http: httpx2.Client, digits:
     found = dense_table(pd.read_parquet(io.BytesIO(http.get(job["links"]["result"]).content))["features"])
     assert ((found != 0).sum(1) <= 4).all()
     assert np.abs(found.max(1) - reference(images / 255).max(1)).max() < TOLERANCE
+
+
+ROWS: dict[str, Callable[[bytes, str, tuple[int, ...]], np.ndarray]] = {
+    "npz": lambda body, name, shape: np.load(io.BytesIO(body))[name],
+    "safetensors": lambda body, name, shape: safetensors.numpy.load(body)[name],
+    "arrow": lambda body, name, shape: rows_of(pa.ipc.open_stream(body).read_all()[name], shape),
+    "parquet": lambda body, name, shape: rows_of(pq.read_table(io.BytesIO(body))[name], shape),
+}
+
+
+def rows_of(column: pa.ChunkedArray, shape: tuple[int, ...]) -> np.ndarray:
+    return np.array(column.to_pylist(), np.float32).reshape(shape)
+
+
+@pytest.mark.parametrize("format", ROWS)
+def test_classes_and_reconstructions_come_in_the_same_formats(
+    http: httpx2.Client, trained: dict[str, Any], digits: Digits, format: str
+) -> None:
+    body, model = npy(digits[0][:COUNT]), "/v1/models/digits-36"
+    told = http.post(f"{model}/classify", content=body).json()
+    answer = http.post(f"{model}/classify?format={format}", content=body)
+    found = ROWS[format](answer.content, "probabilities", (COUNT, 10))
+    np.testing.assert_allclose(found, told["probabilities"], atol=1e-6)
+    told = http.post(f"{model}/reconstruct?format=json", content=body).json()
+    answer = http.post(f"{model}/reconstruct?format={format}", content=body)
+    assert answer.headers["content-type"] == TYPES[format]
+    found = ROWS[format](answer.content, "reconstructions", (COUNT, 28, 28, 1))
+    np.testing.assert_allclose(found, told["data"], atol=1e-6)
+    found = ROWS[format](answer.content, "unexplained_variance", (COUNT,))
+    np.testing.assert_allclose(found, told["unexplained_variance"], atol=1e-6)
+
+
+def test_formats_that_there_are_not_are_refused_with_those_that_there_are(
+    http: httpx2.Client, trained: dict[str, Any], digits: Digits
+) -> None:
+    answer = http.post("/v1/models/digits-36/classify?format=png", content=npy(digits[0][:1]))
+    assert answer.status_code == 406
+    for name in ("json", "npy", *ROWS):
+        assert name in answer.json()["detail"]

@@ -25,7 +25,7 @@ from worker.encoding.requests import Arrays, Request, answer, grouped
 
 log = structlog.get_logger()
 
-MOST_BATCH_BYTES = 16 * 1024 * 1024
+MOST_BATCH_BYTES = 4 * 1024 * 1024  # of images: another model waits while they are computed
 WAIT_SECONDS = 1.0
 LOADING_WAIT_SECONDS = 0.02
 SHARE_SECONDS = 5.0
