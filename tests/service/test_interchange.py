@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx2
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -291,3 +292,15 @@ def test_formats_that_there_are_not_are_refused_with_those_that_there_are(
     assert answer.status_code == 406
     for name in ("json", "npy", *ROWS):
         assert name in answer.json()["detail"]
+
+
+def test_the_exported_encoder_gives_the_same(
+    http: httpx2.Client,
+    trained: dict[str, Any],
+    digits: Digits,
+    reference: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    images = digits[0][:COUNT, ..., None]
+    session = onnxruntime.InferenceSession(http.get("/v1/models/digits-36/weights?format=onnx").content)
+    found = session.run(["features"], {"images": images.astype(np.float32) / 255})[0]
+    np.testing.assert_allclose(found, reference(images / 255), atol=TOLERANCE)

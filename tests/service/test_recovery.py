@@ -1,5 +1,6 @@
 """A job survives the death of its trainer and of its worker, and ends as if nothing had happened."""
 
+import io
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -158,6 +159,27 @@ def test_a_killed_encode_worker_comes_back(fragile: Service, client: httpx2.Clie
     job = client.post("/v1/jobs", json={"type": "encode", "model": "undisturbed", "dataset": "few"}).json()
     assert wait_for(client, job["id"])["status"] == "succeeded"
     until(lambda: client.post("/v1/models/undisturbed/encode", content=npz(images=digits[0][:2])).status_code == 200)
+
+
+def test_an_encode_worker_killed_in_the_middle_of_a_job_leaves_a_whole_result(
+    fragile: Service, client: httpx2.Client, digits: Digits
+) -> None:
+    many = np.tile(digits[0], (3, 1, 1))
+    client.post("/v1/datasets?name=many", content=npz(images=many))
+    body = {"type": "encode", "model": "undisturbed", "dataset": "many", "passes": 200}
+    job_id = client.post("/v1/jobs", json=body).json()["id"]
+    until(at_step(client, job_id, 1000))
+    fragile.kill("encode-1")
+    job = wait_for(client, job_id)
+    assert (job["status"], job["attempt"]) == ("succeeded", 2)
+    assert job["metrics"]["l0"] > 0
+    found = np.load(io.BytesIO(client.get(f"{job['links']['result']}?format=npy").content))
+    assert found.shape == (60_000, 36)
+    np.testing.assert_allclose(found[:20_000], found[-20_000:], atol=1e-5)
+    for row in (0, 19_999, 33_333, 59_999):
+        one = npz(images=many[row : row + 1])
+        answer = client.post("/v1/models/undisturbed/encode?passes=200&format=npy", content=one)
+        np.testing.assert_allclose(found[row], np.load(io.BytesIO(answer.content))[0], atol=1e-5)
 
 
 def test_a_restart_on_the_same_folder_shows_everything_again(
