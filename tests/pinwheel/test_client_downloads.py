@@ -51,7 +51,7 @@ def connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
 
 
 def test_it_goes_on_where_it_stopped(connection: Connection, tmp_path: Path) -> None:
-    downloads.fetch(connection, "/", {}, tmp_path / "file")
+    connection.run(downloads.fetch(connection, "/", {}, tmp_path / "file"))
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert Breaking.requests[0] is None
     assert len(Breaking.requests) == 4
@@ -60,7 +60,7 @@ def test_it_goes_on_where_it_stopped(connection: Connection, tmp_path: Path) -> 
 
 def test_of_a_file_that_changed_the_new_one_is_taken_whole(connection: Connection, tmp_path: Path) -> None:
     Breaking.changes_at = 2
-    downloads.fetch(connection, "/", {}, tmp_path / "file")
+    connection.run(downloads.fetch(connection, "/", {}, tmp_path / "file"))
     assert (tmp_path / "file").read_bytes() == CONTENT[::-1]
 
 
@@ -68,4 +68,4 @@ def test_a_server_that_stays_away_is_said(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(downloads, "backoff", lambda _: 0.0)
     connection = Connection("http://127.0.0.1:9", None, 1, 0)
     with pytest.raises(ConnectionError):
-        downloads.fetch(connection, "/", {}, tmp_path / "file")
+        connection.run(downloads.fetch(connection, "/", {}, tmp_path / "file"))
