@@ -150,19 +150,6 @@ def test_what_cannot_be_trained_is_a_value_error_and_leaves_nothing(
     assert there(service) == before
 
 
-def test_a_model_with_a_name_stays_with_its_training(service: Service, data: tuple[np.ndarray, np.ndarray]) -> None:
-    given = {**SMALL, "epochs": 1, "spec": {"model": {"encoder": {"passes": 3}}}}
-    encoder = SparseEncoder(base_url=service.url, publish_as="by-name", validation_fraction=0.2, **given).fit(*data)
-    name = encoder.model_
-    del encoder
-    gc.collect()
-    with Client(service.url) as client:
-        model = client.model("by-name")
-        assert model.id == name
-        assert client.job(model.record["job"]).status == "succeeded"
-        assert client.dataset("by-name").count == 200
-
-
 def test_a_copy_keeps_the_model_until_it_is_deleted(fitted: SparseEncoder, data: tuple[np.ndarray, np.ndarray]) -> None:
     """The last test of `fitted`."""
     features = fitted.transform(data[0][:5])
