@@ -116,6 +116,7 @@ class SparseEncoder(SparseTransformer):
                 job.wait(progress=self.verbose)
                 model = _published(client, job)
             finally:
+                _stopped(job)
                 if self.publish_as is None:
                     _cleared(dataset, job)
             self.model_ = model.id
@@ -153,12 +154,17 @@ def _mean(model: Model, spec: TrainSpec | StackSpec) -> NDArray[np.float32] | No
     return weights.tensors["preprocessing.mean"]
 
 
+def _stopped(job: Job | None) -> None:
+    """Of a training that is no longer waited for, after Ctrl-C for example, nobody wants the rest."""
+    if job is not None and not job.terminal:
+        with suppress(PinwheelError, OSError):
+            job.cancel().wait(CLEANING_SECONDS)
+
+
 def _cleared(dataset: Dataset, job: Job | None) -> None:
     """Leave no training and no data behind, whatever has happened; the model is another matter."""
-    with suppress(PinwheelError, OSError):
-        if job is not None:
-            if not job.refresh().terminal:
-                job.cancel().wait(CLEANING_SECONDS)
+    if job is not None:
+        with suppress(PinwheelError, OSError):
             job.delete()
     with suppress(PinwheelError, OSError):
         dataset.delete()

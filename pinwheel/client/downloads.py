@@ -6,8 +6,9 @@ from typing import IO, Any
 import httpx2
 
 from pinwheel.client.connection import Link
-from pinwheel.client.retries import backoff
-from pinwheel.client.steps import Next, Pause, Steps, Work
+from pinwheel.client.retries import backoff, waiting
+from pinwheel.client.steps import Next, Pause, Steps
+from pinwheel.errors import Unavailable
 
 MOST_BREAKS = 8  # in a row, without a byte between them
 
@@ -32,14 +33,21 @@ def fetch(link: Link, path: str, params: dict[str, Any], target: Path) -> Steps[
                 if breaks > MOST_BREAKS:
                     raise link.no_answer(error) from error
                 yield Pause(backoff(breaks))
+            except Unavailable as problem:
+                breaks += 1
+                if breaks > MOST_BREAKS:
+                    raise
+                yield Pause(waiting(problem, breaks))
 
 
 def saved(link: Link, path: str, params: dict[str, Any], target: Path) -> Steps[Path]:
-    """The same, with `target` as it was until everything is there; gives it back."""
+    """The same, with `target` as it was until everything is there, or for good where that fails; gives it back."""
     beside = target.with_name(target.name + ".part")
-    yield from fetch(link, path, params, beside)
-    found: Path = yield Work(lambda: beside.replace(target))
-    return found
+    try:
+        yield from fetch(link, path, params, beside)
+        return beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _written(file: IO[bytes]) -> Steps[None]:

@@ -17,7 +17,7 @@ from scipy import sparse
 
 from pinwheel.builtin import BUILTIN
 from pinwheel.client import AsyncClient, Client, Job, Model
-from pinwheel.errors import InvalidConfig, JobStateConflict, NotFound
+from pinwheel.errors import InvalidConfig, JobStateConflict, NotAcceptable, NotFound
 from pinwheel.up import Service
 
 SMALL: dict[str, Any] = {
@@ -220,6 +220,8 @@ def test_images_are_reconstructed_and_classified(
 def test_the_weights_can_be_kept(model: Model, tmp_path: Path) -> None:
     tensors = load_file(model.weights(tmp_path / "small.safetensors"))
     assert tensors["layers.0.dictionary"].shape == (784, 16)
+    with pytest.raises(NotAcceptable):
+        model.weights(tmp_path / "small.onxx", format="onxx")
     assert [path.name for path in tmp_path.iterdir()] == ["small.safetensors"]
 
 

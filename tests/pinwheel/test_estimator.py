@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import os
 import pickle
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import (
     check_complex_data,
     check_do_not_raise_errors_in_init_or_set_params,
+    check_estimator,
     check_estimator_cloneable,
     check_estimator_repr,
     check_estimator_tags_renamed,
@@ -98,6 +100,15 @@ def there(service: Service) -> dict[str, set[str]]:
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_the_checks_of_scikit_learn_hold_that_train_nothing(check: Callable[..., None]) -> None:
     check("SparseEncoder", SparseEncoder())
+
+
+@pytest.mark.skipif(os.environ.get("PINWHEEL_SLOW_TESTS") != "1", reason="some 100 trainings; PINWHEEL_SLOW_TESTS=1")
+@pytest.mark.timeout(1800)
+def test_every_check_of_scikit_learn_holds_through_the_service(service: Service) -> None:
+    given = {"units": 8, "epochs": 1, "device": "cpu", "spec": {"model": {"encoder": {"passes": 3}}}}
+    results = check_estimator(SparseEncoder(base_url=service.url, **given), on_fail=None, on_skip=None)
+    assert len(results) > 40
+    assert [each["check_name"] for each in results if each["status"] == "failed"] == []
 
 
 def test_the_twins_have_the_same_parameters_but_for_where_they_train() -> None:
