@@ -11,6 +11,7 @@ wrong with it is raised there. So waiting, sending again and taking up broken st
 no second copy of them to keep alike.
 """
 
+import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from dataclasses import dataclass, field
 from functools import update_wrapper
@@ -125,6 +126,9 @@ class _Method(Generic[P, R]):
     def __init__(self, steps: Callable[Concatenate[Any, P], R]) -> None:
         self.steps = steps
         self.__doc__ = steps.__doc__
+        # what it returns is for the overloads below to say
+        whole = inspect.signature(steps).replace(return_annotation=inspect.Signature.empty)
+        self._signature = whole.replace(parameters=list(whole.parameters.values())[1:])
 
     def _bound(self, instance: Any, call: Callable[[Any], Any]) -> Any:
         if instance is None:
@@ -134,7 +138,9 @@ class _Method(Generic[P, R]):
         def method(*args: P.args, **kwargs: P.kwargs) -> Any:
             return call(bound(*args, **kwargs))
 
-        return update_wrapper(method, bound)
+        named = update_wrapper(method, bound)
+        named.__signature__ = self._signature  # type: ignore[attr-defined]
+        return named
 
 
 class operation(_Method[P, Steps[R]]):

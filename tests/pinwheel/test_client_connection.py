@@ -3,6 +3,7 @@
 Every test runs over a `Client` and over an `AsyncClient`.
 """
 
+import inspect
 import json
 import threading
 import time
@@ -308,6 +309,16 @@ def test_what_cannot_be_sent_is_refused_before_anything_is_sent(server: Threadin
         with pytest.raises(ValueError, match="no name"):
             client.dataset("")
     assert script.asked == []
+
+
+def test_a_method_shows_its_parameters_and_what_it_does(server: ThreadingHTTPServer) -> None:
+    client, _ = told(server)
+    with client:
+        bare = client._inner if isinstance(client, Facade) else client
+        assert str(inspect.signature(bare.job)) == "(job_id: str)"
+        assert list(inspect.signature(bare.train).parameters)[:2] == ["dataset", "recipe"]
+        assert bare.train.__doc__.startswith("Start a training.")
+        assert bare.train.__name__ == "train"
 
 
 def test_the_key_goes_along_and_names_are_one_segment_of_the_path(server: ThreadingHTTPServer) -> None:
