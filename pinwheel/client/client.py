@@ -160,7 +160,7 @@ class ClientMethods(Generic[DatasetT, JobT, ModelT]):
     ) -> Steps[JobT]:
         """Start the encoding of a whole data set; the job's `result` gives the features.
 
-        `fields`: output ({"format", "sparse"}), max_attempts, name, metadata.
+        `fields`: output ({"format", "sparse"}), layer, passes, pool, stride, max_attempts, name, metadata.
         """
         reference = model.id if isinstance(model, ModelMethods) else model
         body = {"type": "encode", "model": reference, "dataset": _name(dataset), **fields}

@@ -61,8 +61,8 @@ class ModelMethods:
         """Features (N, features): an array, or with `sparse` a scipy CSR matrix.
 
         One row for each image; `features.reshape(-1, *model.feature_shape)` is an array with a place for each of them.
-        `options`: topk, threshold, dtype, passes, layer (of a stack, from 0). Of more images than one answer holds the
-        service makes a job, whose end this waits for.
+        `options`: topk, threshold, dtype, passes, layer (of a stack, from 0), pool and stride (of images larger than a
+        patch). Of more images than one answer holds the service makes a job, whose end this waits for.
         """
         if not sparse:
             return read_npy((yield from self._post("encode", images, format="npy", **options)))

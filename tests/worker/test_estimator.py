@@ -13,7 +13,7 @@ from training_cases import SMALL_RECIPES, stripes
 
 from worker.estimator import SparseEncoder
 
-QUICK: dict[str, Any] = {"units": 8, "epochs": 1, "device": "cpu"}
+QUICK: dict[str, Any] = {"units": 8, "epochs": 1, "device": "cpu", "threads": 1}
 FEW_PASSES = {"model": {"encoder": {"passes": 3}}}
 
 
@@ -52,7 +52,7 @@ def test_what_is_decoded_is_near_what_was_encoded(recipe: str) -> None:
     pictures, labels = images(200)
     rows = pictures.reshape(len(pictures), -1).astype(np.float32)
     spec = {"model": SMALL_RECIPES[recipe], "preprocessing": {"whiten": "zca" if recipe == "psd" else "none"}}
-    encoder = SparseEncoder(recipe, epochs=20, batch_size=20, learning_rate=0.01, device="cpu", spec=spec)
+    encoder = SparseEncoder(recipe, epochs=20, batch_size=20, learning_rate=0.01, device="cpu", threads=1, spec=spec)
     features = encoder.fit(rows, labels).transform(rows)
     rebuilt = encoder.inverse_transform(features)
     assert rebuilt.shape == rows.shape
@@ -91,7 +91,7 @@ def test_patches_and_kernels_work_where_rows_have_a_shape() -> None:
     patches = SparseEncoder(spec=FEW_PASSES | {"preprocessing": {"patch_size": 4, "patches_per_image": 4}}, **QUICK)
     assert patches.fit(pictures, labels).components_.shape == (8, 16)
     spec = {"model": SMALL_RECIPES["conv-group"], "preprocessing": {"whiten": "none"}}
-    conv = SparseEncoder("conv-group", epochs=1, device="cpu", spec=spec).fit(pictures)
+    conv = SparseEncoder("conv-group", epochs=1, device="cpu", threads=1, spec=spec).fit(pictures)
     assert conv.components_.shape == (16, 16)
     assert conv.transform(pictures).shape == (60, conv.get_feature_names_out().size)
 
