@@ -16,7 +16,7 @@ $(VENV)/bin/python:
 
 # What runs Pinwheel on one machine; and on top of it what tests it.
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[app,worker,local,onnx]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[app,worker,local,onnx,estimator]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -4,10 +4,23 @@ with Client() as client:
     client.create_dataset(builtin="digits")
     job = client.train(recipe="drsae", dataset="digits", publish_as="digits-400").wait()
     features = client.model("digits-400").encode(images)
+
+`AsyncClient` has the same methods, to be awaited.
 """
 
-from pinwheel.client.client import Client
-from pinwheel.client.jobs import Job
-from pinwheel.client.models import Classification, Model
+from pinwheel.client.client import AsyncClient, Client
+from pinwheel.client.datasets import AsyncDataset, Dataset
+from pinwheel.client.jobs import AsyncJob, Job
+from pinwheel.client.models import AsyncModel, Classification, Model
 
-__all__ = ["Classification", "Client", "Job", "Model"]
+__all__ = [
+    "AsyncClient",
+    "AsyncDataset",
+    "AsyncJob",
+    "AsyncModel",
+    "Classification",
+    "Client",
+    "Dataset",
+    "Job",
+    "Model",
+]

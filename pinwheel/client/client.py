@@ -1,32 +1,218 @@
-"""The door: `Client`."""
+"""The door: `Client`, and `AsyncClient`, of which everything is awaited."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 from urllib.parse import quote
 
-from pinwheel.client.bodies import Source, dataset_body
-from pinwheel.client.connection import Connection
-from pinwheel.client.jobs import Job
-from pinwheel.client.models import Model
-from pinwheel.errors import Unavailable
+from pinwheel.client.bodies import Body, Labels, Source, dataset_body
+from pinwheel.client.connection import AsyncConnection, Connection, Link
+from pinwheel.client.datasets import AsyncDataset, Dataset, preview
+from pinwheel.client.jobs import AsyncJob, Job
+from pinwheel.client.models import AsyncModel, Model, ModelMethods
+from pinwheel.client.notebook import card
+from pinwheel.client.steps import Awaited, Blocking, Emit, Series, Steps, Work, operation, series
+from pinwheel.errors import PinwheelError, Unavailable
 
 Record = dict[str, Any]
+Named = str | Mapping[str, Any]  # an id or name, or the data set itself
+
+DatasetT = TypeVar("DatasetT")
+JobT = TypeVar("JobT")
+ModelT = TypeVar("ModelT")
+
+LOCAL = "http://127.0.0.1:8000"
 
 
-class Client:
-    """One service. May be used from several threads. Errors are those of `pinwheel.errors`; `ConnectionError` and
-    `TimeoutError` say that no answer came.
+class ClientMethods(Generic[DatasetT, JobT, ModelT]):
+    """One service. Errors are those of `pinwheel.errors`; `ConnectionError` and `TimeoutError` say that no answer came.
+
+    `retries`: how often a request is sent again that got no answer, or one that asks to come back later.
     """
 
-    def __init__(
+    _connection: Link
+    _dataset: Callable[[Any, Record], DatasetT]
+    _job: Callable[[Any, Record], JobT]
+    _model: Callable[[Any, Record], ModelT]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._connection.base_url}>"
+
+    # The server
+
+    @operation
+    def health(self) -> Steps[Record]:
+        return self._connection.json("GET", "/healthz")
+
+    @operation
+    def ready(self) -> Steps[bool]:
+        """Whether the service can do all of its work now. Does not wait."""
+        try:
+            yield from self._connection.open("/readyz")
+        except Unavailable:
+            return False
+        return True
+
+    @operation
+    def info(self) -> Steps[Record]:
+        """Version, limits and formats."""
+        return self._connection.json("GET", "/v1/info")
+
+    @operation
+    def recipes(self) -> Steps[list[Record]]:
+        found: list[Record] = (yield from self._connection.json("GET", "/v1/recipes"))["data"]
+        return found
+
+    @operation
+    def recipe(self, name: str) -> Steps[Record]:
+        """One recipe with its paper, default spec and schema."""
+        return self._connection.json("GET", f"/v1/recipes/{_part(name)}")
+
+    # Data sets
+
+    @operation
+    def create_dataset(
         self,
-        base_url: str = "http://127.0.0.1:8000",
-        api_key: str | None = None,
-        timeout_seconds: float = 120.0,
-        retries: int = 5,
+        /,
+        data: Source | None = None,
+        labels: Labels | None = None,
+        *,
+        builtin: str | None = None,
+        name: str | None = None,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> Steps[DatasetT]:
+        """Create a data set, or give the one that is there: the same content under the same name is kept once.
+
+        `data`: the path or bytes of a file, the path of a folder of images (the folders in it are their labels), an
+        array, or a list of arrays, PIL images, paths and bytes, one image each. `labels`: an array beside an array, an
+        array or names beside a list, a file beside a file (IDX). Or `builtin`: `digits`, `digits-test`, `photos`.
+        Files are streamed. `options`: color, layout, images_key, labels_key, on_bad_file. A request with an
+        `idempotency_key` that was used within a day gives the answer of then.
+        """
+        if (data is None) == (builtin is None):
+            raise ValueError("give either data or builtin")
+        create = partial(self._connection.create, "/v1/datasets", idempotency_key)
+        if data is None:
+            body = {"source": {"type": "builtin", "name": builtin}} | ({"name": name} if name else {})
+            return self._dataset(self._connection, (yield from create(json=body)))
+        params = {"name": name} if name else {}
+        with ExitStack() as stack:
+            made: Body = yield Work(partial(dataset_body, stack, data, labels))
+            record = yield from create(params=params | options, body=made)
+        return self._dataset(self._connection, record)
+
+    @series
+    def datasets(self) -> Series[DatasetT]:
+        """Every data set, newest first."""
+        return self._pages("/v1/datasets", {}, self._dataset)
+
+    @operation
+    def dataset(self, name: str) -> Steps[DatasetT]:
+        """One data set by id or name."""
+        return self._dataset(self._connection, (yield from self._connection.json("GET", _dataset_path(name))))
+
+    @operation
+    def dataset_preview(self, name: Named) -> Steps[bytes]:
+        """Some of its images, as a PNG."""
+        return preview(self._connection, _dataset_path(name))
+
+    @operation
+    def delete_dataset(self, name: Named) -> Steps[None]:
+        yield from self._connection.send("DELETE", _dataset_path(name))
+
+    # Jobs
+
+    @operation
+    def train(
+        self,
+        /,
+        *,
+        dataset: Named,
+        recipe: str | None = None,
+        validation: Named | float | None = None,
+        idempotency_key: str | None = None,
+        **fields: Any,
+    ) -> Steps[JobT]:
+        """Start a training. `validation`: a data set, or a share such as 0.1.
+
+        `fields`: preprocessing, model, training, stages, resources (each laid over the recipe's), on_top_of,
+        publish_as, publish_on_cancel, max_attempts, name, metadata.
+        """
+        body: Record = {"type": "train", "dataset": _name(dataset), **fields}
+        if recipe is not None:
+            body["recipe"] = recipe
+        if validation is not None:
+            body["validation"] = _validation(validation)
+        return self._started(body, idempotency_key)
+
+    @operation
+    def encode_dataset(
+        self,
+        /,
+        *,
+        model: "str | ModelMethods",
+        dataset: Named,
+        idempotency_key: str | None = None,
+        **fields: Any,
+    ) -> Steps[JobT]:
+        """Start the encoding of a whole data set; the job's `result` gives the features.
+
+        `fields`: output ({"format", "sparse"}), layer, passes, pool, stride, max_attempts, name, metadata.
+        """
+        reference = model.id if isinstance(model, ModelMethods) else model
+        body = {"type": "encode", "model": reference, "dataset": _name(dataset), **fields}
+        return self._started(body, idempotency_key)
+
+    @series
+    def jobs(self, status: str | None = None, type: str | None = None) -> Series[JobT]:
+        """Every job, newest first; only those of a state or type where one is given."""
+        params = {name: value for name, value in {"status": status, "type": type}.items() if value}
+        return self._pages("/v1/jobs", params, self._job)
+
+    @operation
+    def job(self, job_id: str) -> Steps[JobT]:
+        return self._job(self._connection, (yield from self._connection.json("GET", f"/v1/jobs/{_part(job_id)}")))
+
+    # Models
+
+    @series
+    def models(self) -> Series[ModelT]:
+        """The newest version of every model."""
+        return self._pages("/v1/models", {}, self._model)
+
+    @operation
+    def model(self, name: str) -> Steps[ModelT]:
+        """The newest version of `name`, or `name@3`."""
+        return self._model(self._connection, (yield from self._connection.json("GET", f"/v1/models/{_part(name)}")))
+
+    def _started(self, body: Record, idempotency_key: str | None) -> Steps[JobT]:
+        record = yield from self._connection.create("/v1/jobs", idempotency_key, json=body)
+        return self._job(self._connection, record)
+
+    def _pages(self, path: str, params: Record, made: Callable[[Any, Record], Any]) -> Series[Any]:
+        after: Record = {}
+        while True:
+            page = yield from self._connection.json("GET", path, params={"limit": 100, **params, **after})
+            for record in page["data"]:
+                yield Emit(made(self._connection, record))
+            if not page["has_more"]:
+                return
+            after = {"after": page["last_id"]}
+
+
+class Client(ClientMethods[Dataset, Job, Model], Blocking):
+    """May be used from several threads."""
+
+    __doc__ = f"{ClientMethods.__doc__}\n    {__doc__}"
+    _dataset, _job, _model = Dataset, Job, Model
+
+    def __init__(
+        self, base_url: str = LOCAL, api_key: str | None = None, timeout_seconds: float = 120.0, retries: int = 5
     ) -> None:
-        self._connection = Connection(base_url, api_key, timeout_seconds, retries)
+        self._connection: Connection = Connection(base_url, api_key, timeout_seconds, retries)
 
     def close(self) -> None:
         self._connection.close()
@@ -39,128 +225,36 @@ class Client:
     ) -> None:
         self.close()
 
-    # The server
-
-    def health(self) -> Record:
-        return self._connection.json("GET", "/healthz")
-
-    def ready(self) -> bool:
-        """Whether the service can do all of its work now. Does not wait."""
+    def _repr_html_(self) -> str:
+        rows: Record = {"address": self._connection.base_url}
         try:
-            with self._connection.stream("/readyz"):
-                return True
-        except Unavailable:
-            return False
+            rows |= {"version": self.info()["version"], "ready": self.ready()}
+            rows |= {"models": ", ".join(model.id for model in self.models())}
+        except (PinwheelError, OSError) as error:
+            rows["error"] = str(error)
+        return card("Pinwheel", rows)
 
-    def info(self) -> Record:
-        """Version, limits and formats."""
-        return self._connection.json("GET", "/v1/info")
 
-    def recipes(self) -> list[Record]:
-        found: list[Record] = self._connection.json("GET", "/v1/recipes")["data"]
-        return found
+class AsyncClient(ClientMethods[AsyncDataset, AsyncJob, AsyncModel], Awaited):
+    """The same, awaited: `await client.train(…)`, `async for job in client.jobs()`."""
 
-    def recipe(self, name: str) -> Record:
-        """One recipe with its paper, default spec and schema."""
-        return self._connection.json("GET", f"/v1/recipes/{_part(name)}")
+    _dataset, _job, _model = AsyncDataset, AsyncJob, AsyncModel
 
-    # Data sets
+    def __init__(
+        self, base_url: str = LOCAL, api_key: str | None = None, timeout_seconds: float = 120.0, retries: int = 5
+    ) -> None:
+        self._connection: AsyncConnection = AsyncConnection(base_url, api_key, timeout_seconds, retries)
 
-    def create_dataset(
-        self,
-        data: Source | None = None,
-        labels: Source | None = None,
-        *,
-        builtin: str | None = None,
-        name: str | None = None,
-        **options: Any,
-    ) -> Record:
-        """Create a data set from the path or bytes of a file, from an array, or from a built-in one; gives its record.
+    async def close(self) -> None:
+        await self._connection.close()
 
-        Files are streamed. `labels` is an array beside an array, or a file beside a file (IDX). The same content under
-        the same name is kept once. `options`: color, layout, images_key, labels_key, on_bad_file.
-        """
-        if (data is None) == (builtin is None):
-            raise ValueError("give either data or builtin")
-        if data is None:
-            body = {"source": {"type": "builtin", "name": builtin}} | ({"name": name} if name else {})
-            return self._connection.create("/v1/datasets", json=body)
-        params = {"name": name} if name else {}
-        with dataset_body(data, labels) as made:
-            return self._connection.create("/v1/datasets", params=params | options, body=made)
+    async def __aenter__(self) -> Self:
+        return self
 
-    def datasets(self) -> Iterator[Record]:
-        """Every data set, newest first."""
-        return self._pages("/v1/datasets", {})
-
-    def dataset(self, name: str) -> Record:
-        """One data set by id or name."""
-        return self._connection.json("GET", f"/v1/datasets/{_part(name)}")
-
-    def dataset_preview(self, name: str) -> bytes:
-        """Some of its images, as a PNG."""
-        return self._connection.send("GET", f"/v1/datasets/{_part(name)}/preview").content
-
-    def delete_dataset(self, name: str) -> None:
-        self._connection.send("DELETE", f"/v1/datasets/{_part(name)}")
-
-    # Jobs
-
-    def train(
-        self,
-        *,
-        dataset: str | Record,
-        recipe: str | None = None,
-        validation: str | float | Record | None = None,
-        **fields: Any,
-    ) -> Job:
-        """Start a training. `validation`: a data set, or a share such as 0.1.
-
-        `fields`: preprocessing, model, training, stages, resources (each laid over the recipe's), on_top_of,
-        publish_as, publish_on_cancel, max_attempts, name, metadata.
-        """
-        body: Record = {"type": "train", "dataset": _name(dataset), **fields}
-        if recipe is not None:
-            body["recipe"] = recipe
-        if validation is not None:
-            body["validation"] = _validation(validation)
-        return Job(self._connection, self._connection.create("/v1/jobs", json=body))
-
-    def encode_dataset(self, *, model: str | Model, dataset: str | Record, **fields: Any) -> Job:
-        """Start the encoding of a whole data set; `Job.result` gives the features.
-
-        `fields`: output ({"format", "sparse"}), max_attempts, name, metadata.
-        """
-        reference = model.id if isinstance(model, Model) else model
-        body = {"type": "encode", "model": reference, "dataset": _name(dataset), **fields}
-        return Job(self._connection, self._connection.create("/v1/jobs", json=body))
-
-    def jobs(self, status: str | None = None, type: str | None = None) -> Iterator[Job]:
-        """Every job, newest first; only those of a state or type where one is given."""
-        params = {name: value for name, value in {"status": status, "type": type}.items() if value}
-        return (Job(self._connection, record) for record in self._pages("/v1/jobs", params))
-
-    def job(self, job_id: str) -> Job:
-        return Job(self._connection, self._connection.json("GET", f"/v1/jobs/{_part(job_id)}"))
-
-    # Models
-
-    def models(self) -> Iterator[Model]:
-        """The newest version of every model."""
-        return (Model(self._connection, record) for record in self._pages("/v1/models", {}))
-
-    def model(self, name: str) -> Model:
-        """The newest version of `name`, or `name@3`."""
-        return Model(self._connection, self._connection.json("GET", f"/v1/models/{_part(name)}"))
-
-    def _pages(self, path: str, params: Record) -> Iterator[Record]:
-        after: Record = {}
-        while True:
-            page = self._connection.json("GET", path, params={"limit": 100, **params, **after})
-            yield from page["data"]
-            if not page["has_more"]:
-                return
-            after = {"after": page["last_id"]}
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
 
 
 def _part(name: str) -> str:
@@ -170,11 +264,15 @@ def _part(name: str) -> str:
     return quote(name, safe="@")
 
 
-def _name(dataset: str | Record) -> str:
+def _dataset_path(name: Named) -> str:
+    return f"/v1/datasets/{_part(_name(name))}"
+
+
+def _name(dataset: Named) -> str:
     return dataset if isinstance(dataset, str) else str(dataset["id"])
 
 
-def _validation(given: str | float | Record) -> Record:
-    if isinstance(given, dict):
-        return {"dataset": given["id"]} if "id" in given else given
+def _validation(given: Named | float) -> Record:
+    if isinstance(given, Mapping):
+        return {"dataset": given["id"]} if "id" in given else dict(given)
     return {"dataset": given} if isinstance(given, str) else {"split": given}

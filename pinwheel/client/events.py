@@ -1,16 +1,21 @@
 """A job's events as server-sent events, taken up again where the connection broke."""
 
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
 
 import httpx2
 
-from pinwheel.client.connection import Connection, backoff, waiting
+from pinwheel.client.connection import Link
+from pinwheel.client.retries import backoff, waiting
+from pinwheel.client.steps import Next, Pause, Step
 from pinwheel.errors import Unavailable
 
 SILENCE_SECONDS = 45.0  # the server says something every 15 s
 MAX_FAILURES = 12  # connections in a row that brought no event
+
+Handed = TypeVar("Handed")
+Told = Generator[Step | Handed, Any, None]
 
 
 class DeadlinePassed(Exception):
@@ -18,47 +23,47 @@ class DeadlinePassed(Exception):
 
 
 class EventStream:
-    """Iterates over the events behind number `after` of the job at `path`, until `done`.
+    """The events behind number `after` of the job at `path`, until `done`.
 
-    Raises `DeadlinePassed` at `deadline` (of `time.monotonic`), `ConnectionError` or `Unavailable` when the server
-    stays away, and other errors of `pinwheel.errors` at once.
+    Its steps raise `DeadlinePassed` at `deadline` (of `time.monotonic`), `ConnectionError` or `Unavailable` when the
+    server stays away, and other errors of `pinwheel.errors` at once.
     """
 
-    def __init__(self, connection: Connection, path: str, after: int, deadline: float | None) -> None:
-        self._connection = connection
+    def __init__(self, link: Link, path: str, after: int, deadline: float | None) -> None:
+        self._link = link
         self._path = path
         self._last = after
         self._deadline = deadline
         self._failures = 0
         self._ended = False
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def each(self, hand_over: Callable[[dict[str, Any]], Handed]) -> Told[Handed]:
+        """The steps; each event is taken by the step that `hand_over` makes of it."""
         while not self._ended:
             try:
-                yield from self._one_connection()
+                yield from self._one_connection(hand_over)
                 pause = 0.0 if self._ended else backoff(0)  # the server closed early: it is being started again
             except httpx2.TransportError as error:
-                pause = self._failed(self._connection.no_answer(error))
+                pause = self._failed(self._link.no_answer(error))
             except Unavailable as problem:
                 pause = waiting(problem, 0)
                 self._failed(problem)
-            time.sleep(self._bounded(pause))
+            yield Pause(self._bounded(pause))
 
-    def _one_connection(self) -> Iterator[dict[str, Any]]:
+    def _one_connection(self, hand_over: Callable[[dict[str, Any]], Handed]) -> Told[Handed]:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(self._last)}
         timeout = httpx2.Timeout(10.0, read=max(0.05, self._bounded(SILENCE_SECONDS)))
-        with self._connection.stream(f"{self._path}/events", headers=headers, timeout=timeout) as answer:
-            self._ended = answer.status_code == 204  # nothing is left to say
-            if self._ended:
+        answer = yield from self._link.open(f"{self._path}/events", events=True, headers=headers, timeout=timeout)
+        self._ended = answer.status_code == 204  # nothing is left to say
+        while not self._ended:
+            sent = yield Next()
+            if sent is None:
                 return
-            for sent in httpx2.EventSource(answer):
-                event: Any = sent.json()
-                self._failures, self._last = 0, event["seq"]
-                self._ended = event["type"] == "done"
-                yield event
-                if self._ended:
-                    return
-                self._bounded(0.0)
+            event: Any = sent.json()
+            self._failures, self._last = 0, event["seq"]
+            self._ended = event["type"] == "done"
+            yield hand_over(event)
+            self._bounded(0.0)
 
     def _failed(self, error: Exception) -> float:
         """Count a failure; gives the seconds to wait, or raises `error` when there were too many."""

@@ -2,27 +2,30 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from pinwheel.client.bodies import read_features, read_npy
-from pinwheel.client.connection import Connection
-from pinwheel.client.downloads import fetch
+from pinwheel.client.connection import AsyncConnection, Connection, Link
+from pinwheel.client.downloads import saved
 from pinwheel.client.events import DeadlinePassed, EventStream
+from pinwheel.client.notebook import card, quietly
+from pinwheel.client.progress import shown
+from pinwheel.client.steps import Awaited, Blocking, Emit, Series, Steps, Tell, Work, chained, operation, series
 
 Record = dict[str, Any]
 
 
-class Job:
+class JobMethods:
     """`record` is the job as the server last told it; `refresh` asks again."""
 
-    def __init__(self, connection: Connection, record: Record) -> None:
-        self._connection = connection
-        self.record = record
+    _connection: Link
+    record: Record
 
     def __repr__(self) -> str:
-        return f"<Job {self.id} {self.status}>"
+        return f"<{type(self).__name__} {self.id} {self.status}>"
 
     @property
     def id(self) -> str:
@@ -43,82 +46,144 @@ class Job:
         found: str | None = self.record["model"]
         return found
 
-    def refresh(self) -> Self:
-        self.record = self._connection.json("GET", self._path)
-        return self
+    @chained
+    def refresh(self) -> Steps[None]:
+        self.record = yield from self._connection.json("GET", self._path)
 
-    def events(self, after: int = 0) -> Iterator[Record]:
+    @series
+    def events(self, after: int = 0) -> Series[Record]:
         """The job's events behind number `after`, as they happen, until `done`. A broken connection is taken up again.
 
         Raises `ConnectionError` when the server stays away.
         """
-        return iter(EventStream(self._connection, self._path, after, None))
+        return EventStream(self._connection, self._path, after, None).each(Emit)
 
-    def wait(self, timeout_seconds: float | None = None, on_event: Callable[[Record], object] | None = None) -> Self:
-        """Return when the job has ended, however it ended. `on_event` gets every event. Raises `TimeoutError`."""
+    @chained
+    def wait(
+        self,
+        timeout_seconds: float | None = None,
+        on_event: Callable[[Record], object] | None = None,
+        progress: bool = False,
+    ) -> Steps[None]:
+        """Return when the job has ended, however it ended. `on_event` gets every event. Raises `TimeoutError`.
+
+        `progress`: show on stderr how far it is.
+        """
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         try:
-            for event in EventStream(self._connection, self._path, 0, deadline):
-                if on_event:
-                    on_event(event)
+            with shown(self.id, progress) as show:
+                told = partial(Tell, _each(show, on_event))
+                yield from EventStream(self._connection, self._path, 0, deadline).each(told)
         except DeadlinePassed:
-            raise TimeoutError(f"{self.id} had not ended after {timeout_seconds} s: {self.refresh().status}") from None
-        return self.refresh()
+            self.record = yield from self._connection.json("GET", self._path)
+            raise TimeoutError(f"{self.id} had not ended after {timeout_seconds} s: {self.status}") from None
+        self.record = yield from self._connection.json("GET", self._path)
 
-    def metrics(self, from_step: int = 0, max_points: int = 2000) -> Record:
+    @operation
+    def metrics(self, from_step: int = 0, max_points: int = 2000) -> Steps[Record]:
         """The history: `columns` holds a list for `step`, `epoch` and each metric."""
-        return self._connection.json(
-            "GET", f"{self._path}/metrics", params={"from_step": from_step, "max_points": max_points}
-        )
+        params = {"from_step": from_step, "max_points": max_points}
+        return self._connection.json("GET", f"{self._path}/metrics", params=params)
 
-    def filters(self, step: int | None = None, format: str = "png", **view: Any) -> Any:
+    @operation
+    def filters(self, /, step: int | None = None, format: str = "png", **view: Any) -> Steps[Any]:
         """The filters now, or at `step`: bytes of a picture, an array (units, H, W, C) for npy, a dict for json.
 
         `view`: cols, scale, pad, normalize, order, kind.
         """
         return fetch_filters(self._connection, self._path, format, {"step": step, **view})
 
-    def cancel(self) -> Self:
+    @chained
+    def cancel(self) -> Steps[None]:
         return self._command("cancel")
 
-    def pause(self) -> Self:
+    @chained
+    def pause(self) -> Steps[None]:
         return self._command("pause")
 
-    def resume(self) -> Self:
+    @chained
+    def resume(self) -> Steps[None]:
         return self._command("resume")
 
-    def result(self, format: str = "npz") -> Any:
+    @operation
+    def result(self, format: str = "npz") -> Steps[Any]:
         """Features of an encoding job: a sparse matrix or an array for npz, an array for npy, a dict for json.
 
         Bytes for arrow, parquet and safetensors.
         """
-        answer = self._connection.send("GET", f"{self._path}/result", params={"format": format})
+        answer = yield from self._connection.send("GET", f"{self._path}/result", params={"format": format})
         readers: dict[str, Callable[[bytes], Any]] = {"npz": read_features, "npy": read_npy, "json": json.loads}
-        return readers[format](answer.content) if format in readers else answer.content
+        if format not in readers:
+            return answer.content
+        return (yield Work(partial(readers[format], answer.content)))
 
-    def download(self, path: str | Path, format: str = "npz") -> Path:
+    @operation
+    def download(self, path: str | Path, format: str = "npz") -> Steps[Path]:
         """Write the features of an encoding job to a file. A download that breaks goes on where it stopped."""
-        target = Path(path)
-        beside = target.with_name(target.name + ".part")
-        fetch(self._connection, f"{self._path}/result", {"format": format}, beside)
-        return beside.replace(target)
+        return saved(self._connection, f"{self._path}/result", {"format": format}, Path(path))
 
-    def delete(self) -> None:
+    @operation
+    def delete(self) -> Steps[None]:
         """Forget the job, which must have ended. What it published stays."""
-        self._connection.send("DELETE", self._path)
+        yield from self._connection.send("DELETE", self._path)
 
     @property
     def _path(self) -> str:
         return f"/v1/jobs/{self.id}"
 
-    def _command(self, name: str) -> Self:
-        self.record = self._connection.create(f"{self._path}/{name}")
-        return self
+    def _command(self, name: str) -> Steps[None]:
+        self.record = yield from self._connection.create(f"{self._path}/{name}")
+
+    def _card(self, picture: bytes | None = None) -> str:
+        progress = self.record.get("progress") or {}
+        rows = {
+            "status": self.status,
+            "recipe": self.record.get("recipe"),
+            "data set": self.record.get("dataset"),
+            "model": self.model,
+            "step": f"{progress.get('step')} of {progress.get('total_steps')}" if progress else None,
+            **(self.record.get("metrics") or {}),
+            "error": (self.record.get("error") or {}).get("detail"),
+        }
+        return card(f"Job {self.id}", rows, picture)
 
 
-def fetch_filters(connection: Connection, path: str, format: str, view: Record) -> Any:
+class Job(JobMethods, Blocking):
+    __doc__ = JobMethods.__doc__
+
+    def __init__(self, connection: Connection, record: Record) -> None:
+        self._connection: Connection = connection
+        self.record = record
+
+    def _repr_html_(self) -> str:
+        return self._card(quietly(lambda: self.filters(order="usage", scale=1)))
+
+
+class AsyncJob(JobMethods, Awaited):
+    """A `Job` whose methods are awaited; `events` is for `async for`."""
+
+    def __init__(self, connection: AsyncConnection, record: Record) -> None:
+        self._connection: AsyncConnection = connection
+        self.record = record
+
+    def _repr_html_(self) -> str:
+        return self._card()
+
+
+def _each(show: Callable[[Record], None], on_event: Callable[[Record], object] | None) -> Callable[[Record], object]:
+    """What is done with every event; what `on_event` gives may be to be awaited."""
+
+    def take(event: Record) -> object:
+        show(event)
+        return on_event(event) if on_event else None
+
+    return take
+
+
+def fetch_filters(link: Link, path: str, format: str, view: Record, of_unit: str = "") -> Steps[Any]:
+    """Bytes, an array for npy, a dict for json: of all filters, or of what `of_unit` names below them."""
     params = {name: value for name, value in {"format": format, **view}.items() if value is not None}
-    answer = connection.send("GET", f"{path}/filters", params=params)
+    answer = yield from link.send("GET", f"{path}/filters{of_unit}", params=params)
     if format == "json":
         return answer.json()
     return read_npy(answer.content) if format == "npy" else answer.content

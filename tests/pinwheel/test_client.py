@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -14,8 +16,8 @@ from safetensors.numpy import load_file
 from scipy import sparse
 
 from pinwheel.builtin import BUILTIN
-from pinwheel.client import Client, Job, Model
-from pinwheel.errors import InvalidConfig, JobStateConflict, NotFound
+from pinwheel.client import AsyncClient, Client, Job, Model
+from pinwheel.errors import InvalidConfig, JobStateConflict, NotAcceptable, NotFound
 from pinwheel.up import Service
 
 SMALL: dict[str, Any] = {
@@ -87,6 +89,26 @@ def test_a_data_set_can_be_looked_at_and_deleted(client: Client) -> None:
         client.dataset(record["id"])
 
 
+def test_a_folder_becomes_a_data_set_with_the_names_of_its_folders(
+    client: Client, digits: tuple[NDArray[np.uint8], NDArray[np.int64]], tmp_path: Path
+) -> None:
+    for number in range(6):
+        folder = tmp_path / f"digit-{digits[1][number] % 2}"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(digits[0][number]).save(folder / f"{number}.png")
+    (tmp_path / "README.txt").write_text("six digits")
+    dataset = client.create_dataset(tmp_path, name="folder")
+    assert dataset["labels"] == {"count": 6, "classes": 2, "names": ["digit-0", "digit-1"]}
+    assert (dataset.count, dataset.classes, dataset.name, dataset["id"]) == (6, 2, "folder", dataset.id)
+    assert dict(dataset) == client.dataset(dataset.id)
+    of_sizes = [Image.fromarray(digits[0][0]), Image.fromarray(digits[0][1][:20])]
+    varied = client.create_dataset(of_sizes, labels=["one", "other"])
+    assert varied["images"]["variable_size"]
+    assert varied["labels"]["names"] == ["one", "other"]
+    dataset.delete()
+    varied.delete()
+
+
 def test_a_typing_error_in_a_training_is_refused_with_its_place(client: Client, dataset: dict[str, Any]) -> None:
     with pytest.raises(InvalidConfig) as refused:
         client.train(dataset=dataset, recipe="drsae", training={"epoch": 3})
@@ -141,6 +163,49 @@ def test_image_files_are_encoded_like_arrays(
     assert model.encode([one, two.read_bytes()]) == pytest.approx(dense, abs=1e-5)
 
 
+def test_pictures_and_lists_of_arrays_are_encoded_like_arrays(
+    model: Model, digits: tuple[NDArray[np.uint8], NDArray[np.int64]]
+) -> None:
+    dense = model.encode(digits[0][:2])
+    assert (model.encode([Image.fromarray(image) for image in digits[0][:2]]) == dense).all()
+    assert (model.encode(list(digits[0][:2])) == dense).all()
+    assert model.encode(Image.fromarray(digits[0][0])) == pytest.approx(dense[:1], abs=1e-5)
+
+
+def test_many_requests_are_awaited_together(
+    service: Service, model: Model, job: Job, seen: list[dict[str, Any]], tmp_path: Path,
+    digits: tuple[NDArray[np.uint8], NDArray[np.int64]],
+) -> None:  # fmt: skip
+    found: dict[int, Any] = {}
+    taken: list[int] = []
+
+    async def take(event: dict[str, Any]) -> None:
+        await anyio.lowlevel.checkpoint()
+        taken.append(event["seq"])
+
+    async def main() -> None:
+        np.savez(tmp_path / "digits.npz", images=digits[0], labels=digits[1])
+        async with AsyncClient(service.url) as client, anyio.create_task_group() as group:
+            small = await client.model(model.id)
+
+            async def encode(number: int) -> None:
+                found[number] = await small.encode(digits[0][number : number + 1])
+
+            for number in range(8):
+                group.start_soon(encode, number)
+            assert (await client.create_dataset(tmp_path / "digits.npz", name="some-digits")).count == 500
+            assert job.id in [each.id async for each in client.jobs(status="succeeded")]
+            same = await client.job(job.id)
+            assert [event async for event in same.events()] == seen
+            assert await same.wait(30, on_event=take) is same
+            assert (await small.weights(tmp_path / "weights")).stat().st_size > 784 * 16 * 4
+
+    anyio.run(main)
+    assert taken == [event["seq"] for event in seen]
+    dense = model.encode(digits[0][:8])
+    assert np.concatenate([found[number] for number in range(8)]) == pytest.approx(dense, abs=1e-5)
+
+
 def test_images_are_reconstructed_and_classified(
     model: Model, digits: tuple[NDArray[np.uint8], NDArray[np.int64]]
 ) -> None:
@@ -155,6 +220,8 @@ def test_images_are_reconstructed_and_classified(
 def test_the_weights_can_be_kept(model: Model, tmp_path: Path) -> None:
     tensors = load_file(model.weights(tmp_path / "small.safetensors"))
     assert tensors["layers.0.dictionary"].shape == (784, 16)
+    with pytest.raises(NotAcceptable):
+        model.weights(tmp_path / "small.onxx", format="onxx")
     assert [path.name for path in tmp_path.iterdir()] == ["small.safetensors"]
 
 

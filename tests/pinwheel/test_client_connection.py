@@ -1,17 +1,23 @@
-"""The client against a server that answers as it is told: what is sent again, what is raised, how events go on."""
+"""The client against a server that answers as it is told: what is sent again, what is raised, how events go on.
 
+Every test runs over a `Client` and over an `AsyncClient`.
+"""
+
+import inspect
 import json
 import threading
 import time
 from collections.abc import Iterator
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from awaited import Facade, faced
 
-from pinwheel.client import Client, Job
+from pinwheel.client import AsyncJob, Client, Job, retries
 from pinwheel.client.bodies import npy_bytes
 from pinwheel.errors import InvalidConfig, NotFound, PinwheelError, TooManyRequests, Unavailable
 
@@ -62,10 +68,13 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def server() -> Iterator[ThreadingHTTPServer]:
+@pytest.fixture(params=[Client, faced], ids=["sync", "async"])
+def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
+    monkeypatch.setattr(retries, "FIRST_SECONDS", 0.02)
+
     class Here(Handler):
         script = Script()
+        make = staticmethod(request.param)
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Here) as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
@@ -78,7 +87,19 @@ def server() -> Iterator[ThreadingHTTPServer]:
 def told(server: ThreadingHTTPServer, *answers: Any) -> tuple[Client, Script]:
     script = Script(*answers)
     server.RequestHandlerClass.script = script  # type: ignore[attr-defined]
-    return Client(f"http://127.0.0.1:{server.server_address[1]}", retries=2, timeout_seconds=5), script
+    return made(server, retries=2, timeout_seconds=5), script
+
+
+def made(server: ThreadingHTTPServer, **options: Any) -> Client:
+    """Of the kind that this test is about."""
+    client: Client = server.RequestHandlerClass.make(f"http://127.0.0.1:{server.server_address[1]}", **options)  # type: ignore[attr-defined]
+    return client
+
+
+def job_of(client: Any, record: dict[str, Any]) -> Any:
+    if isinstance(client, Facade):
+        return Facade(AsyncJob(client._connection, record), client._portal)
+    return Job(client._connection, record)
 
 
 def problem(status: int, code: str, **more: Any) -> tuple[int, dict[str, str], dict[str, Any]]:
@@ -146,6 +167,28 @@ def test_a_creation_that_got_no_answer_is_sent_again_whole_and_with_the_same_key
     assert len({asked["headers"]["Idempotency-Key"] for asked in script.asked}) == 1
 
 
+def test_a_date_to_come_back_at_is_waited_for(server: ThreadingHTTPServer) -> None:
+    soon = formatdate(time.time() + 1, usegmt=True)
+    client, script = told(server, (503, {"Retry-After": soon}, b"busy"), (200, {}, {"data": []}))
+    begin = time.time()
+    with client:
+        assert client.recipes() == []
+    assert time.time() - begin < 2.5
+    assert len(script.asked) == 2
+    assert retries.retry_after(formatdate(time.time() + 30, usegmt=True)) in (29, 30, 31)
+    assert retries.retry_after(formatdate(time.time() - 30, usegmt=True)) == 0
+    assert retries.retry_after("soon") is None
+
+
+def test_a_key_of_the_callers_own_is_the_key_that_is_sent(server: ThreadingHTTPServer) -> None:
+    client, script = told(server, (202, {}, JOB), (201, {}, {"id": "ds_1"}))
+    with client:
+        client.train(dataset="digits", recipe="drsae", idempotency_key="night-1")
+        client.create_dataset(builtin="digits", idempotency_key="night-2")
+    assert [asked["headers"]["Idempotency-Key"] for asked in script.asked] == ["night-1", "night-2"]
+    assert "idempotency_key" not in json.loads(script.asked[0]["body"])
+
+
 def test_two_creations_have_two_keys(server: ThreadingHTTPServer) -> None:
     client, script = told(server, (202, {}, JOB), (202, {}, JOB))
     with client:
@@ -176,7 +219,7 @@ def test_events_go_on_where_the_connection_broke_and_end_at_done(server: Threadi
     client, script = told(server, sse(1, 2), None, sse(3, cut=True), unavailable, sse(4, 9), (200, {}, DONE))
     seen: list[int] = []
     with client:
-        job = Job(client._connection, JOB).wait(on_event=lambda event: seen.append(event["seq"]))
+        job = job_of(client, JOB).wait(on_event=lambda event: seen.append(event["seq"]))
     assert seen == [1, 2, 3, 4, 9]
     asked = [asked["headers"]["Last-Event-ID"] for asked in script.asked[:5]]
     assert asked == ["0", "2", "2", "3", "3"]
@@ -186,14 +229,14 @@ def test_events_go_on_where_the_connection_broke_and_end_at_done(server: Threadi
 def test_events_behind_done_end_at_once(server: ThreadingHTTPServer) -> None:
     client, script = told(server, (204, {}, b""))
     with client:
-        assert list(Job(client._connection, DONE).events(after=9)) == []
+        assert list(job_of(client, DONE).events(after=9)) == []
     assert script.asked[0]["headers"]["Last-Event-ID"] == "9"
 
 
 def test_events_of_a_job_that_is_gone_raise(server: ThreadingHTTPServer) -> None:
     client, _ = told(server, problem(404, "not_found"))
     with client, pytest.raises(NotFound):
-        list(Job(client._connection, JOB).events())
+        list(job_of(client, JOB).events())
 
 
 def test_waiting_ends_when_its_time_is_over(server: ThreadingHTTPServer) -> None:
@@ -202,8 +245,18 @@ def test_waiting_ends_when_its_time_is_over(server: ThreadingHTTPServer) -> None
     script.take = lambda asked: sse() if asked["line"].endswith("/events") else (200, {}, JOB)
     begin = time.monotonic()
     with client, pytest.raises(TimeoutError, match=r"job_1.*running"):
-        Job(client._connection, JOB).wait(timeout_seconds=0.5)
+        job_of(client, JOB).wait(timeout_seconds=0.5)
     assert time.monotonic() - begin < 2
+
+
+def test_progress_is_told_on_stderr(server: ThreadingHTTPServer, capsys: pytest.CaptureFixture[str]) -> None:
+    told_of = [("status", {"status": "running"}), ("metrics", {"step": 7, "epoch": 0.5, "loss": 1.25})]
+    events = [{"seq": seq, "type": kind, "data": data} for seq, (kind, data) in enumerate(told_of, 1)]
+    text = "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode() + sse(9)[2]
+    client, _ = told(server, (200, {"Content-Type": "text/event-stream"}, text), (200, {}, DONE))
+    with client:
+        job_of(client, JOB).wait(progress=True)
+    assert capsys.readouterr().err.splitlines()[:2] == ["job_1 running", "job_1 running  step 7  epoch 0.5  loss 1.250"]
 
 
 def test_lists_are_followed_from_page_to_page(server: ThreadingHTTPServer) -> None:
@@ -251,16 +304,26 @@ def test_what_cannot_be_sent_is_refused_before_anything_is_sent(server: Threadin
             client.create_dataset()
         with pytest.raises(ValueError, match="as an array"):
             client.create_dataset(b"x", labels=np.zeros(1))
-        with pytest.raises(IsADirectoryError, match="zip"):
+        with pytest.raises(ValueError, match=r"no image in the folder.*\.png"):
             client.create_dataset(tmp_path)
         with pytest.raises(ValueError, match="no name"):
             client.dataset("")
     assert script.asked == []
 
 
+def test_a_method_shows_its_parameters_and_what_it_does(server: ThreadingHTTPServer) -> None:
+    client, _ = told(server)
+    with client:
+        bare = client._inner if isinstance(client, Facade) else client
+        assert str(inspect.signature(bare.job)) == "(job_id: str)"
+        assert list(inspect.signature(bare.train).parameters)[:2] == ["dataset", "recipe"]
+        assert bare.train.__doc__.startswith("Start a training.")
+        assert bare.train.__name__ == "train"
+
+
 def test_the_key_goes_along_and_names_are_one_segment_of_the_path(server: ThreadingHTTPServer) -> None:
     _, script = told(server, (200, {}, {"id": "x"}))
-    with Client(f"http://127.0.0.1:{server.server_address[1]}", api_key="secret") as client:
+    with made(server, api_key="secret") as client:
         client.dataset("a/../b c?")
     assert script.asked[0]["line"] == "GET /v1/datasets/a%2F..%2Fb%20c%3F"
     assert script.asked[0]["headers"]["Authorization"] == "Bearer secret"

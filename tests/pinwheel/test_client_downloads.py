@@ -11,17 +11,24 @@ import pytest
 
 from pinwheel.client import downloads
 from pinwheel.client.connection import Connection
+from pinwheel.errors import Unavailable
 
 CONTENT = bytes(range(256)) * 4000
 
 
 class Breaking(BaseHTTPRequestHandler):
-    """Sends at most 300 000 bytes and hangs up. After `changes_at` requests the file is another."""
+    """Sends at most 300 000 bytes and hangs up. After `changes_at` requests the file is another; `busy` times it
+    has no time."""
 
     requests: ClassVar[list[str | None]] = []
     changes_at: ClassVar[int] = 10**6
+    busy: ClassVar[int] = 0
 
     def do_GET(self) -> None:
+        if Breaking.busy:
+            Breaking.busy -= 1
+            self.send_error(503)
+            return
         ranged = self.headers.get("Range")
         self.requests.append(ranged)
         content = CONTENT if len(self.requests) <= self.changes_at else CONTENT[::-1]
@@ -40,7 +47,7 @@ class Breaking(BaseHTTPRequestHandler):
 @pytest.fixture
 def connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
     monkeypatch.setattr(downloads, "backoff", lambda _: 0.01)
-    Breaking.requests, Breaking.changes_at = [], 10**6
+    Breaking.requests, Breaking.changes_at, Breaking.busy = [], 10**6, 0
     server = ThreadingHTTPServer(("127.0.0.1", 0), Breaking)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     connection = Connection(f"http://127.0.0.1:{server.server_port}", None, 10, 3)
@@ -51,7 +58,7 @@ def connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
 
 
 def test_it_goes_on_where_it_stopped(connection: Connection, tmp_path: Path) -> None:
-    downloads.fetch(connection, "/", {}, tmp_path / "file")
+    connection.run(downloads.fetch(connection, "/", {}, tmp_path / "file"))
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert Breaking.requests[0] is None
     assert len(Breaking.requests) == 4
@@ -60,12 +67,24 @@ def test_it_goes_on_where_it_stopped(connection: Connection, tmp_path: Path) -> 
 
 def test_of_a_file_that_changed_the_new_one_is_taken_whole(connection: Connection, tmp_path: Path) -> None:
     Breaking.changes_at = 2
-    downloads.fetch(connection, "/", {}, tmp_path / "file")
+    connection.run(downloads.fetch(connection, "/", {}, tmp_path / "file"))
     assert (tmp_path / "file").read_bytes() == CONTENT[::-1]
+
+
+def test_a_server_that_is_busy_is_asked_again(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "waiting", lambda *_: 0.01)
+    Breaking.busy = 3
+    assert connection.run(downloads.saved(connection, "/", {}, tmp_path / "file")).read_bytes() == CONTENT
+    Breaking.busy = 100
+    with pytest.raises(Unavailable):
+        connection.run(downloads.saved(connection, "/", {}, tmp_path / "other"))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_server_that_stays_away_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads, "backoff", lambda _: 0.0)
     connection = Connection("http://127.0.0.1:9", None, 1, 0)
     with pytest.raises(ConnectionError):
-        downloads.fetch(connection, "/", {}, tmp_path / "file")
+        connection.run(downloads.fetch(connection, "/", {}, tmp_path / "file"))
