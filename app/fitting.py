@@ -7,7 +7,7 @@ where the data set was stored with them.
 import math
 from typing import Any, TypeAlias
 
-from app.geometry import Geometry, feature_shape
+from app.geometry import Geometry, code_length, feature_shape
 from app.pointers import Pointers
 from pinwheel.errors import InvalidConfig
 from pinwheel.files import layers_of
@@ -257,6 +257,13 @@ def check_passes(model: Record, layer: int | None, passes: int | None, pointer: 
 def check_topk(features: int, topk: int | None, pointer: str) -> None:
     if topk is not None and topk > features:
         raise refused(pointer, "too_large", f"topk is {topk}; the model gives {features} features")
+
+
+def check_topk_of_code(model: Record, layer: int | None, topk: int | None, pointer: str) -> None:
+    """Whether the code of one input has so many numbers; pools answer fewer."""
+    units = code_length(model, layer)
+    if topk is not None and topk > units:
+        raise refused(pointer, "too_large", f"topk is {topk}; the code of one input has {units} numbers")
 
 
 def check_result(count: int, features: int, *, dense: bool) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from pinwheel.files import layers_of
-from pinwheel.specs import Conv, Dense, Model, Pools, Shape
+from pinwheel.specs import ANY_SPEC, Conv, Dense, Model, Pools, Shape, as_image, layers
 
 Sides: TypeAlias = tuple[int, ...]
 
@@ -66,6 +66,17 @@ def feature_shape(record: Mapping[str, Any], layer: int | None = None) -> list[i
     their units alone."""
     told = record if layer is None else layers_of(record)[layer]
     return list(told.get("feature_shape") or [told["units"]])
+
+
+def code_length(record: Mapping[str, Any], layer: int | None = None) -> int:
+    """Numbers of the code that a layer of a published model, the top one without, finds for one input."""
+    told = layers_of(record)
+    number = len(told) - 1 if layer is None else layer
+    image: Shape = tuple(record["input_shape"])
+    if number > 0:
+        image = as_image(tuple(told[number - 1]["feature_shape"]))
+    spec = ANY_SPEC.validate_python(record["spec"])
+    return Geometry.of(layers(spec)[number].model, image).units
 
 
 def pooled_shape(pools: Pools, code: Shape) -> Sides:

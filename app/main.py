@@ -15,6 +15,7 @@ from app.gone import Gone
 from app.idempotency import Idempotency
 from app.middleware import BodyLimit, RequestContext
 from app.routes import (
+    dataset_images,
     datasets,
     embeddings,
     encode,
@@ -58,7 +59,7 @@ def create_app() -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    rooms = [system, datasets, jobs, events, progress, results, models, filters, maps, encode]
+    rooms = [system, datasets, dataset_images, jobs, events, progress, results, models, filters, maps, encode]
     rooms += [embeddings, inference, pages]
     for room in rooms:
         app.include_router(room.router, dependencies=[Depends(known_query)])

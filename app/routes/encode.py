@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from app.documented import content, errors
 from app.encode_jobs import ended, submit
 from app.encode_requests import Asked, read, received
-from app.fitting import check_layer_of, check_passes, check_topk
+from app.fitting import check_layer_of, check_passes, check_topk, check_topk_of_code
 from app.formats import features, named_arrays
 from app.formats.negotiate import choose
 from app.pooling import Pooling
@@ -189,6 +189,9 @@ async def reconstruct_images(
     format: Format = None,
     passes: Passes = None,
     layer: Layer = None,
+    topk: Annotated[
+        int | None, Query(ge=1, description="Use only the k largest numbers of the code of each image, or each patch.")
+    ] = None,
 ) -> Response:
     """What the model's code keeps of each image, and the share of each image's variance that it does not explain."""
     chosen = choose(request.headers.get("accept"), format, RECONSTRUCTION_FORMATS)
@@ -196,8 +199,9 @@ async def reconstruct_images(
         raise PayloadTooLarge(f"A picture shows at most {MOST_PICTURED} images, not {len(asked.images)}; ask for npy.")
     check_layer_of(asked.record, layer, "#/query/layer")
     check_passes(asked.record, layer, passes, "#/query/passes")
+    check_topk_of_code(asked.record, layer, topk, "#/query/topk")
     name, version = asked.record["name"], asked.record["version"]
-    answer = await asked.ask(services, "reconstruct", passes=passes, layer=layer)
+    answer = await asked.ask(services, "reconstruct", passes=passes, layer=layer, topk=topk)
     found = answer.arrays["reconstructions"]
     headers = asked.headers(answer)
     if chosen == "png":

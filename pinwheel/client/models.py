@@ -82,10 +82,12 @@ class ModelMethods:
 
     @operation
     def reconstruct(
-        self, images: Images, passes: int | None = None, layer: int | None = None
+        self, images: Images, passes: int | None = None, layer: int | None = None, topk: int | None = None
     ) -> Steps[NDArray[np.float32]]:
-        """What the code keeps of each image, (N, H, W, C): that of the top layer, or of another, from 0."""
-        return read_npy((yield from self._post("reconstruct", images, format="npy", passes=passes, layer=layer)))
+        """What the code keeps of each image, (N, H, W, C): that of the top layer, or of another, from 0; with `topk`
+        what its k largest numbers keep alone."""
+        asked = _given(passes=passes, layer=layer, topk=topk)
+        return read_npy((yield from self._post("reconstruct", images, format="npy", **asked)))
 
     @operation
     def classify(self, images: Images, passes: int | None = None) -> Steps[Classification]:

@@ -114,6 +114,37 @@ def test_built_in_data_sets(http: httpx2.Client) -> None:
     assert "digits" in refused.json()["detail"]
 
 
+def test_one_image_is_given_exactly_and_as_a_picture(http: httpx2.Client, few_digits: str, digits: Digits) -> None:
+    here = f"/v1/datasets/{few_digits}/images"
+    exact = http.get(f"{here}/17?format=npy")
+    np.testing.assert_array_equal(np.load(io.BytesIO(exact.content))[..., 0], digits[0][17])
+    picture = http.get(f"{here}/17?format=png")
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(picture.content))), digits[0][17])
+    assert http.get(f"{here}/17", headers={"If-None-Match": picture.headers["ETag"]}).status_code == 304
+    for row in (500, -1):
+        missing = http.get(f"{here}/{row}")
+        assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+        assert "0 to 499" in missing.json()["detail"]
+    assert http.get(f"{here}/first").status_code == 422
+    assert http.get(f"{here}/1?format=tiff").status_code == 406
+
+
+def test_an_image_of_its_own_size_is_cut_out_of_the_others(http: httpx2.Client) -> None:
+    images = [np.arange(height * width, dtype=np.uint8).reshape(height, width) for height, width in ((4, 9), (7, 3))]
+    files = [("file", (f"{number}.png", png(image))) for number, image in enumerate(images)]
+    record = created(http.post("/v1/datasets", files=files))
+    for row, image in enumerate(images):
+        found = np.load(io.BytesIO(http.get(f"/v1/datasets/{record['id']}/images/{row}?format=npy").content))
+        np.testing.assert_array_equal(found[..., 0], image)
+
+
+def test_an_image_without_colors_is_no_picture(http: httpx2.Client) -> None:
+    record = created(http.post("/v1/datasets?layout=NHWC", content=npy(np.zeros((2, 4, 4, 2), np.uint8))))
+    refused = http.get(f"/v1/datasets/{record['id']}/images/0")
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request")
+    assert "2 channels" in refused.json()["detail"]
+
+
 def test_a_preview_is_a_picture(http: httpx2.Client, few_digits: str) -> None:
     answer = http.get(f"/v1/datasets/{few_digits}/preview?count=16")
     assert answer.headers["content-type"] == "image/png"

@@ -249,6 +249,22 @@ def test_reconstructions_are_the_dictionary_times_the_code(
     assert Image.open(io.BytesIO(picture.content)).width > 6 * 28
 
 
+def test_a_reconstruction_may_be_from_the_strongest_units_alone(
+    http: httpx2.Client, trained: dict[str, Any], digits: Digits
+) -> None:
+    body, here = npy(digits[0][:6]), "/v1/models/digits-36"
+    code = np.load(io.BytesIO(http.post(f"{here}/encode?format=npy&topk=2", content=body).content))
+    found = np.load(io.BytesIO(http.post(f"{here}/reconstruct?format=npy&topk=2", content=body).content))
+    dictionary = load(http.get(f"{here}/weights").content)["layers.0.dictionary"]
+    norms = np.linalg.norm(digits[0][:6].reshape(6, -1) / 255.0, axis=1, keepdims=True)
+    assert np.abs(found.reshape(6, -1) - code.astype(np.float64) @ dictionary.T * norms).max() < 1e-4
+    for topk, words in ((37, ["topk is 37", "36 numbers"]), (0, ["topk", "greater than or equal to 1"])):
+        refused = http.post(f"{here}/reconstruct?topk={topk}", content=body)
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["pointer"] == "#/query/topk"
+        assert all(word in refused.json()["detail"] for word in words)
+
+
 def test_classes_are_probabilities(http: httpx2.Client, trained: dict[str, Any], digits: Digits) -> None:
     shown = http.post("/v1/models/digits-36/classify", content=npy(digits[0][:50])).json()
     probabilities = np.array(shown["probabilities"])

@@ -99,13 +99,14 @@ class Engine:
 
     @torch.inference_mode()
     def reconstruct(
-        self, images: NDArray[Any], passes: int | None = None, layer: int | None = None
+        self, images: NDArray[Any], passes: int | None = None, layer: int | None = None, topk: int | None = None
     ) -> tuple[Floats, Floats]:
         """Reconstructions (N, H, W, C) in the images' own scale (0..1 for uint8) and the unexplained variance (N,).
 
         That is ‖x − x̂‖² / ‖x − mean(x)‖² of each image; of an even one 0 if it comes back as it is, else 1. A model
         of locally normalised images is measured on those: their local means are not its own to explain. From the code
-        of `layer`, the top one where None; `sparse.stack` says how its pools are taken back.
+        of `layer`, the top one where None; `sparse.stack` says how its pools are taken back. Of the code of each input
+        (each patch, where images are cut) only the `topk` largest numbers are used; all where None.
         """
         self.num_features(layer)
         rebuilt = np.empty((*images.shape[:3], self.input_shape[2]), np.float32)
@@ -116,7 +117,7 @@ class Engine:
             back, found = torch.empty_like(windows), torch.empty_like(windows)
             for some, given in self._given(windows):
                 back[some] = given.undo(given.x)
-                found[some] = given.undo(self.model.reconstruct(given.x, layer, passes))
+                found[some] = given.undo(self.model.reconstruct(given.x, layer, passes, topk))
             originals, reconstructions = grid.join(back), grid.join(found)
             unexplained[rows] = unexplained_variance(originals, reconstructions).cpu().numpy()
             rebuilt[rows] = whole.undo(reconstructions).cpu().numpy()

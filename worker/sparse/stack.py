@@ -108,9 +108,13 @@ class Stack(nn.Module):
             raise ValueError("this model has no classifier; it can encode and reconstruct")
         return top.classifier.logits(self.features(x, None, passes))
 
-    def reconstruct(self, x: Tensor, layer: int | None = None, passes: int | None = None) -> Tensor:
-        """(batch, inputs) → (batch, inputs): what the code of that layer keeps of them."""
+    def reconstruct(
+        self, x: Tensor, layer: int | None = None, passes: int | None = None, topk: int | None = None
+    ) -> Tensor:
+        """(batch, inputs) → (batch, inputs): what the code of that layer keeps of them, or its `topk` largest numbers
+        by amount alone."""
         *codes, code = [code for code, _ in self._up(x, layer, passes)]
+        code = code if topk is None else largest(code, topk)
         inputs = self.layer(layer).connection.decode(code)
         return self._down(self.under(len(codes)).down(inputs), codes, Between.down) if codes else inputs
 
@@ -218,6 +222,14 @@ def extent(held: Tensor) -> tuple[Tensor, int]:
     first = torch.where(held, places, length).amin(1)
     size = max(1, int((torch.where(held, places, -1).amax(1) - first).max()) + 1)
     return first.clamp_max(length - size), size
+
+
+def largest(code: Tensor, topk: int) -> Tensor:
+    """(batch, units) with all but the `topk` largest of each row by amount 0; of equal ones the first is kept."""
+    if topk >= code.shape[1]:
+        return code
+    chosen = code.abs().argsort(dim=1, descending=True, stable=True)[:, :topk]
+    return torch.zeros_like(code).scatter_(1, chosen, code.gather(1, chosen))
 
 
 def unpooled(model: Autoencoder, code: Tensor, features: Tensor) -> Tensor:

@@ -7,9 +7,11 @@ import pytest
 import torch
 from training_cases import MakePlan, small_spec, stripes
 
+from pinwheel.selection import select
 from worker.data.preprocess import Preprocessor, as_inputs, scaled
 from worker.encoding.engine import Engine
 from worker.sparse.autoencoder import Autoencoder
+from worker.sparse.stack import largest
 from worker.training.build import fresh_model
 from worker.training.loop import Loop
 
@@ -63,6 +65,30 @@ def test_reconstructions_are_in_the_scale_of_the_images(engine: Engine) -> None:
     assert 0 < unexplained.mean() < 1
     from_floats, _ = engine.reconstruct(originals)
     np.testing.assert_allclose(from_floats, rebuilt, atol=1e-6)
+
+
+def test_a_reconstruction_from_the_largest_of_a_code_is_that_part_of_the_dictionary(
+    trained: tuple[Autoencoder, Engine],
+) -> None:
+    model, engine = trained
+    images = stripes(20, seed=4).images
+    code = engine.encode(images)
+    dictionary = model.connection.dictionary.detach().numpy()
+    norms = np.linalg.norm(images.reshape(20, -1) / 255.0, axis=1, keepdims=True)
+    for k in (1, 3):
+        expected = select(code, k).astype(np.float64) @ dictionary.T * norms
+        found, _ = engine.reconstruct(images, topk=k)
+        np.testing.assert_allclose(found.reshape(20, -1), expected, atol=1e-5)
+    whole = engine.reconstruct(images)
+    for k in (16, 99):
+        for some, all_of_it in zip(engine.reconstruct(images, topk=k), whole, strict=True):
+            np.testing.assert_array_equal(some, all_of_it)
+
+
+def test_of_equal_numbers_of_a_code_the_first_is_kept() -> None:
+    code = torch.tensor([[1.0, -2.0, 2.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    assert largest(code, 1).tolist() == [[0.0, -2.0, 0.0, 0.0], [0.0] * 4]
+    assert largest(code, 2).tolist() == [[0.0, -2.0, 2.0, 0.0], [0.0] * 4]
 
 
 def test_probabilities_sum_to_one(engine: Engine) -> None:
