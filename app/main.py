@@ -24,6 +24,7 @@ from app.routes import (
     inference,
     jobs,
     maps,
+    model_pages,
     models,
     pages,
     progress,
@@ -60,7 +61,7 @@ def create_app() -> FastAPI:
         openapi_url="/openapi.json",
     )
     rooms = [system, datasets, dataset_images, jobs, events, progress, results, models, filters, maps, encode]
-    rooms += [embeddings, inference, pages]
+    rooms += [embeddings, inference, pages, model_pages]
     for room in rooms:
         app.include_router(room.router, dependencies=[Depends(known_query)])
     app.mount("/static", StaticFiles(directory=pages.WEB / "static"), name="static")
