@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.staticfiles import StaticFiles
 
 from app import problems
 from app.documented import Problem, ProblemEntry
@@ -14,6 +13,7 @@ from app.formats.embeddings import EmbeddingRequest
 from app.gone import Gone
 from app.idempotency import Idempotency
 from app.middleware import BodyLimit, RequestContext
+from app.rendering import WEB, OwnFiles
 from app.routes import (
     dataset_images,
     datasets,
@@ -64,7 +64,7 @@ def create_app() -> FastAPI:
     rooms += [embeddings, inference, pages, model_pages]
     for room in rooms:
         app.include_router(room.router, dependencies=[Depends(known_query)])
-    app.mount("/static", StaticFiles(directory=pages.WEB / "static"), name="static")
+    app.mount("/static", OwnFiles(directory=WEB / "static"), name="static")
     problems.install(app)
     # The last one added stands outermost.
     app.add_middleware(Gone)

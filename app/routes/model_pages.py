@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from app.model_facts import SEEN, as_data, facts_of
-from app.routes.pages import templates
+from app.rendering import page
 from app.services import Held, Services
 from app.views import model_view
 from pinwheel.errors import NotFound
@@ -29,7 +29,7 @@ def models_page(request: Request, services: Held, after: Said = None) -> HTMLRes
     except NotFound as error:
         return _missing(request, error)
     shown = {"models": [model_view(record) for record in records], "more": more}
-    return templates.TemplateResponse(request, "models.html", shown)
+    return page(request, "models.html", **shown)
 
 
 @router.get("/models/{model}")
@@ -50,7 +50,7 @@ def model_page(
         return _missing(request, error)
     count = len(layers_of(record))
     shown = {"model": model_view(record), "layers": range(count), "seen": SEEN, "dataset": _dataset(services, record)}
-    return templates.TemplateResponse(request, "model.html", shown)
+    return page(request, "model.html", **shown)
 
 
 @router.get("/playground")
@@ -69,7 +69,7 @@ def playground_page(
         shown["facts"] = json.dumps(as_data(facts_of(record)))
         chosen = f"{record['name']}@{record['version']}"
         shown["names"] = sorted({*shown["names"], chosen})
-    return templates.TemplateResponse(request, "playground.html", shown)
+    return page(request, "playground.html", **shown)
 
 
 def _dataset(services: Services, record: dict[str, Any]) -> dict[str, Any] | None:
@@ -81,4 +81,4 @@ def _dataset(services: Services, record: dict[str, Any]) -> dict[str, Any] | Non
 
 
 def _missing(request: Request, error: NotFound) -> HTMLResponse:
-    return templates.TemplateResponse(request, "missing.html", {"detail": error.detail}, 404)
+    return page(request, "missing.html", status=404, detail=error.detail)

@@ -1,24 +1,22 @@
 """Pages for people: the wall of jobs, one job live, and the API on one page. They use the public API only."""
 
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
-from fastapi.templating import Jinja2Templates
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 
 from app.formats.negotiate import choose
+from app.rendering import PLOTLY, page
 from app.services import Held
 from app.views import job_view, model_view
 from pinwheel import __version__
 from pinwheel.errors import tree
 from pinwheel.store.pages import Page
 
-WEB = Path(__file__).parent.parent / "web"
 ROOT_FORMATS = {"html": "text/html", "json": "application/json"}
+FOR_A_YEAR = "public, max-age=31536000, immutable"
 
 router = APIRouter(include_in_schema=False)
-templates = Jinja2Templates(WEB / "templates")
 
 
 @router.get("/")
@@ -29,7 +27,7 @@ def front(request: Request, services: Held) -> Response:
     jobs, _ = services.jobs.listed(Page(limit=24))
     models, _ = services.models.listed(Page(limit=24, order="asc"))
     shown = {"jobs": [job_view(job) for job in jobs], "models": [model_view(model) for model in models]}
-    return templates.TemplateResponse(request, "front.html", shown, headers={"Vary": "Accept"})
+    return page(request, "front.html", **shown)
 
 
 def _discovery() -> dict[str, Any]:
@@ -45,10 +43,19 @@ def _discovery() -> dict[str, Any]:
 @router.get("/jobs/{job_id}")
 def job_page(job_id: str, request: Request, services: Held) -> HTMLResponse:
     """One job, live."""
-    return templates.TemplateResponse(request, "job.html", {"job": job_view(services.jobs.get(job_id))})
+    return page(request, "job.html", curves=True, job=job_view(services.jobs.get(job_id)))
 
 
 @router.get("/docs")
 def docs_page(request: Request) -> HTMLResponse:
     """Every route with its parameters and errors, from the OpenAPI document; nothing from another host."""
-    return templates.TemplateResponse(request, "docs.html", {"api": request.app.openapi(), "errors": tree()[1:]})
+    return page(request, "docs.html", api=request.app.openapi(), errors=tree()[1:])
+
+
+@router.get("/static/vendor/plotly.min.js")
+def plotly(
+    v: Annotated[str | None, Query(description="Its version, so that it can be kept for ever.")] = None,
+) -> FileResponse:
+    """Plotly, from the installed package of that name."""
+    headers = {"Cache-Control": "no-cache" if v is None else FOR_A_YEAR}
+    return FileResponse(PLOTLY, media_type="text/javascript", headers=headers)

@@ -1,5 +1,5 @@
 // One unit: its filter, numbers, the inputs that drive it most, its neighbours and what it says of classes.
-import { asked, bar, byId, element, facts, percent, shown } from "./page.js";
+import { asked, bar, byId, element, facts, percent, shown } from "./elements.js";
 
 export class Inspector {
   constructor(model, sheet, choose) {

@@ -1,6 +1,6 @@
 // The page of one model: the sheet of filters, the inspector, maps in tabs, and deletion. Public API only.
 import { Inspector } from "./inspector.js";
-import { asked, byId, element, say, shown } from "./page.js";
+import { asked, byId, element, say, shown } from "./elements.js";
 import { Sheet } from "./sheet.js";
 
 const { model, topographic } = byId("model").dataset;

@@ -1,46 +1,108 @@
-// What the pages of models and the playground share: elements, answers of the API, numbers as text.
+// What every page uses: asking the API, making elements, writing numbers.
+
 export const byId = (id) => document.getElementById(id);
 
-// An element with attributes (`class`, `aria-…`), listeners (`onclick`) and children.
-export function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (value === undefined || value === null) continue;
-    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else made.setAttribute(key, value);
-  }
-  made.append(...children.filter((child) => child !== null && child !== undefined));
+// An element with its properties, `data` and `attributes`, and children; null children are left out.
+export function el(tag, { data = {}, attributes = {}, ...properties } = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  Object.assign(made.dataset, data);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
   return made;
 }
 
-// The answer, or an Error that says what the server said.
-export async function asked(address, options) {
-  const answer = await fetch(address, options);
+// What the API answered instead of success: `status`, `errors` with pointers, and the detail as the message.
+export class Refused extends Error {
+  constructor(status, problem) {
+    super(problem.detail ?? problem.title ?? `The server answered ${status}.`);
+    this.status = status;
+    this.errors = problem.errors ?? [];
+  }
+}
+
+export async function ask(address, options = {}) {
+  const answer = await fetch(address, { ...options, headers: { Accept: "application/json", ...options.headers } });
   if (answer.ok) return answer;
-  const problem = await answer.json().catch(() => ({}));
-  throw new Error(problem.detail ?? `The server answered ${answer.status}.`);
+  throw new Refused(answer.status, await answer.json().catch(() => ({})));
 }
 
-export function shown(value, digits = 3) {
-  if (value === null || value === undefined) return "–";
-  if (typeof value !== "number") return String(value);
-  return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(digits)));
-}
-export const percent = (share) => (share === null || share === undefined ? "–" : `${shown(100 * share)} %`);
+export const read = async (address, options) => (await ask(address, options)).json();
 
-// A bar from 0 to the largest amount; its sign is its colour, and stands in the number beside it.
-export function bar(value, largest) {
-  const filled = element("i", { class: value < 0 ? "negative" : "positive" });
-  filled.style.width = `${largest > 0 ? (100 * Math.abs(value)) / largest : 0}%`;
-  return element("span", { class: "bar", "aria-hidden": "true" }, filled);
-}
+export const post = (address, body, options = {}) =>
+  read(address, { method: "POST", body: JSON.stringify(body), ...options, headers: { "Content-Type": "application/json" } });
 
-export function facts(pairs) {
-  const rows = pairs.filter(([, value]) => value !== null && value !== undefined);
-  return rows.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, shown(value))));
+// All items of a list, page after page, at most `most`.
+export async function readAll(address, most = 1000) {
+  const found = [];
+  const joint = address.includes("?") ? "&" : "?";
+  for (let after = ""; ; ) {
+    const page = await read(`${address}${joint}limit=100${after && `&after=${encodeURIComponent(after)}`}`);
+    found.push(...page.data);
+    if (!page.has_more || found.length >= most) return found;
+    after = page.last_id;
+  }
 }
 
-export function say(place, error) {
-  place.textContent = error?.message ?? "";
+export function number(value) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  if (Number.isInteger(value)) return value.toLocaleString("en");
+  const size = Math.abs(value);
+  return size !== 0 && (size < 1e-3 || size >= 1e6) ? value.toExponential(2) : String(Number(value.toPrecision(4)));
+}
+
+export function bytes(value) {
+  const units = ["bytes", "KB", "MB", "GB", "TB"];
+  let place = 0;
+  while (value >= 1000 && place < units.length - 1) { value /= 1000; place += 1; }
+  return `${place ? value.toFixed(value < 10 ? 1 : 0) : value} ${units[place]}`;
+}
+
+export function duration(seconds) {
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172800 ? `${(seconds / 3600).toFixed(1)} h` : `${Math.round(seconds / 86400)} days`;
+}
+
+export const words = (name) => name.replaceAll("_", " ").replaceAll("-", " ");
+
+// Many calls at once are one call of `update`, `wait` milliseconds later.
+export function gathered(update, wait = 300) {
+  let due = false;
+  return () => {
+    if (due) return;
+    due = true;
+    setTimeout(() => { due = false; update(); }, wait);
+  };
+}
+
+// Numbers by their names, two columns.
+export const facts = (entries) =>
+  el("dl", { className: "facts" }, entries.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+
+// The colour that a variable of the style sheet has now, in this theme.
+export function colour(name) {
+  const probe = el("span");
+  probe.style.color = `var(--${name})`;
+  document.body.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}
+
+// Says an error in a place with the role of an alert, or takes it away.
+export function complain(place, error) {
+  place.textContent = error ? error.message : "";
   place.hidden = !error;
+}
+
+// A block of code with a button that copies it.
+export function code(text, title) {
+  const button = el("button", { type: "button", className: "quiet copy" }, "Copy");
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+  return el("figure", { className: "code" }, el("figcaption", {}, title, button),
+    el("pre", { tabIndex: 0, attributes: { role: "region", "aria-label": title } }, el("code", {}, text)));
 }

@@ -1,6 +1,6 @@
 // An image through a model: which filters fire and where, what they rebuild, classes, and the call itself. Public API only.
 import { Firing } from "./firing.js";
-import { asked, bar, byId, element, percent, say, shown } from "./page.js";
+import { asked, bar, byId, element, percent, say, shown } from "./elements.js";
 import { decoded, draw, fitted, heat, misfit, pngOf, readNpy } from "./pictures.js";
 
 const MOST_SHOWN = 16;

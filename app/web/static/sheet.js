@@ -1,5 +1,5 @@
 // All filters as one picture that can be zoomed and moved; a unit is chosen by a click or with the keys.
-import { asked, byId, percent } from "./page.js";
+import { asked, byId, percent } from "./elements.js";
 
 const MOST_ZOOM = 40;
 

@@ -1,0 +1,119 @@
+"""The page of one job: pictures and curves at one moment."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+from asking import SMALL
+from awaited_pages import until
+
+Open = Callable[..., Any]
+SHOWN = "document.querySelector('#filters').dataset.step"
+PIXELS = "document.querySelector('#filters').toDataURL()"
+CURSORS = "[...document.querySelectorAll('.cursor')].map(each => each.getBoundingClientRect().left)"
+
+
+def preview_steps(http: httpx2.Client, job: str) -> list[int]:
+    page = http.get(f"/v1/jobs/{job}/events?limit=1000&format=json").json()
+    return [event["data"]["step"] for event in page["data"] if event["type"] == "preview"]
+
+
+def test_scrubbing_back_shows_the_picture_of_that_step_and_moves_every_cursor(
+    opened: Open, http: httpx2.Client, trained: dict[str, Any]
+) -> None:
+    steps = preview_steps(http, trained["id"])
+    page = opened(f"/jobs/{trained['id']}")
+    until(page, f"{SHOWN} === '{steps[-1]}'")
+    page.wait_for_selector(".curve svg .lines")
+    last, before = page.evaluate(PIXELS), page.evaluate(CURSORS)
+    asked = steps[len(steps) // 2]
+    with page.expect_response(lambda answer: f"/filters?step={asked}&" in answer.url) as found:
+        page.evaluate(
+            """step => { const bar = document.querySelector('#time'); bar.value = step;
+            bar.dispatchEvent(new Event('input', {bubbles: true})); }""",
+            asked,
+        )
+    until(page, f"{SHOWN} === '{asked}'")
+    assert found.value.headers["x-step"] == page.inner_text("#step") == str(asked)
+    assert page.evaluate(PIXELS) != last
+    after = page.evaluate(CURSORS)
+    assert len(after) >= 4
+    assert all(now < then for now, then in zip(after, before, strict=True))
+    assert len({round(left - after[0], 1) for left in after}) == 1
+    until(page, f"location.hash === '#step={asked}'")
+    assert page.get_attribute("#live", "aria-pressed") == "false"
+
+
+def test_the_address_holds_the_step_and_keys_move_it(
+    opened: Open, http: httpx2.Client, trained: dict[str, Any]
+) -> None:
+    steps = preview_steps(http, trained["id"])
+    page = opened(f"/jobs/{trained['id']}#step={steps[2]}")
+    until(page, f"{SHOWN} === '{steps[2]}'")
+    for key, step in (("ArrowRight", steps[3]), ("ArrowLeft", steps[2]), ("Home", steps[0]), ("End", steps[-1])):
+        page.keyboard.press(key)
+        until(page, f"{SHOWN} === '{step}'")
+    page.keyboard.press("Home")
+    until(page, f"{SHOWN} === '{steps[0]}'")
+    page.keyboard.press("Space")
+    until(page, f"{SHOWN} === '{steps[-1]}'")
+    page.click("#live")
+    until(page, "location.hash === ''")
+
+
+def test_a_running_job_moves_by_itself_and_leaves_a_touched_bar_alone(
+    opened: Open, http: httpx2.Client, few_digits: str, stop_at_the_end: Callable[[str], None]
+) -> None:
+    body = {"type": "train", "recipe": "drsae", "dataset": few_digits, "validation": {"split": 0.2}, **SMALL}
+    body["training"] = {**SMALL["training"], "epochs": 2000, "previews": 200}
+    job = http.post("/v1/jobs", json=body).json()["id"]
+    stop_at_the_end(job)
+    page = opened(f"/jobs/{job}")
+    until(page, f"Number({SHOWN}) > 0 && document.querySelectorAll('.curve').length > 3")
+    first = page.evaluate(f"Number({SHOWN})")
+    until(page, f"Number({SHOWN}) > {first}")
+    page.keyboard.press("Home")
+    until(page, f"{SHOWN} === '0'")
+    end = int(page.get_attribute("#time", "max"))
+    until(page, f"Number(document.querySelector('#time').max) > {end}")
+    assert page.input_value("#time") == "0"
+    page.click("[data-action=pause]")
+    until(page, "document.querySelector('#state').textContent === 'paused'")
+    page.click("[data-action=resume]")
+    page.wait_for_selector("[data-action=pause]")
+    page.click("[data-action=cancel]")
+    until(page, "document.querySelector('#state').textContent === 'cancelled'")
+    page.click("[data-action=retry]")
+    page.wait_for_url(lambda address: job not in address)
+    again = page.get_attribute("#job", "data-job")
+    stop_at_the_end(again)
+    assert http.get(f"/v1/jobs/{again}").json()["spec"] == http.get(f"/v1/jobs/{job}").json()["spec"]
+
+
+def test_scrubbing_through_a_thousand_filters_keeps_thirty_frames_a_second(
+    opened: Open, http: httpx2.Client, lively: dict[str, Any]
+) -> None:
+    steps = preview_steps(http, lively["id"])
+    page = opened(f"/jobs/{lively['id']}#step=0")
+    page.wait_for_selector(".curve svg .lines")
+    for step in steps:  # seen once, as somebody would
+        page.keyboard.press("ArrowRight") if step else None
+        until(page, f"{SHOWN} === '{step}'")
+    started = time.monotonic()
+    drawn = page.evaluate(
+        """async (end) => {
+        const bar = document.querySelector('#time'), seen = new Set();
+        for (let frame = 0; frame < 60; frame += 1) {
+            bar.value = Math.round(end * frame / 59);
+            bar.dispatchEvent(new Event('input', {bubbles: true}));
+            await new Promise(requestAnimationFrame);
+            seen.add(document.querySelector('#filters').dataset.step);
+        }
+        return seen.size;
+    }""",
+        steps[-1],
+    )
+    seconds = time.monotonic() - started
+    assert drawn >= 5
+    assert 60 / seconds >= 30, f"{60 / seconds:.1f} frames a second"
