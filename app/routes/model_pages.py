@@ -28,7 +28,7 @@ def models_page(request: Request, services: Held, after: Said = None) -> HTMLRes
         records, more = services.models.listed(Page(limit=24, order="asc", after=after))
     except NotFound as error:
         return _missing(request, error)
-    shown = {"models": [model_view(record) for record in records], "more": more}
+    shown: dict[str, Any] = {"models": [model_view(record) for record in records], "more": more}
     return page(request, "models.html", **shown)
 
 
@@ -49,7 +49,12 @@ def model_page(
     except NotFound as error:
         return _missing(request, error)
     count = len(layers_of(record))
-    shown = {"model": model_view(record), "layers": range(count), "seen": SEEN, "dataset": _dataset(services, record)}
+    shown: dict[str, Any] = {
+        "model": model_view(record),
+        "layers": range(count),
+        "seen": SEEN,
+        "dataset": _dataset(services, record),
+    }
     return page(request, "model.html", **shown)
 
 

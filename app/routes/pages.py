@@ -26,7 +26,7 @@ def front(request: Request, services: Held) -> Response:
         return JSONResponse(_discovery(), headers={"Vary": "Accept"})
     jobs, _ = services.jobs.listed(Page(limit=24))
     models, _ = services.models.listed(Page(limit=24, order="asc"))
-    shown = {"jobs": [job_view(job) for job in jobs], "models": [model_view(model) for model in models]}
+    shown: dict[str, Any] = {"jobs": [job_view(job) for job in jobs], "models": [model_view(model) for model in models]}
     return page(request, "front.html", **shown)
 
 
