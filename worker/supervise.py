@@ -29,6 +29,7 @@ from pinwheel.store.connection import UNREACHABLE
 from pinwheel.store.jobs import Claim, Event, JobStore, LeaseLost, Publication
 from pinwheel.times import timestamp
 from worker.presence import usable_cores
+from worker.training.candidates import usable_checkpoints
 
 log = structlog.get_logger()
 
@@ -130,8 +131,12 @@ class Supervisor:
     def _write_plan(self) -> Path:
         job = self.claim.job
         self.folder.mkdir(parents=True, exist_ok=True)
-        checkpoint = self._checkpoint(job.get("checkpoint"))
-        self._sweep(checkpoint)
+        pointed = job.get("checkpoint")
+        usable = usable_checkpoints(self.folder, pointed)
+        if pointed is not None and self.folder / pointed not in usable[:1]:
+            log.warning("checkpoint missing or damaged", checkpoint=pointed, instead=usable[0].name if usable else None)
+        self._sweep(usable)
+        checkpoint = usable[0] if usable else None
         validation = job.get("validation") or {}
         plan = {
             "spec": job["spec"],
@@ -157,21 +162,13 @@ class Supervisor:
         name, version = taken_from[0].split("@")
         return str(self.artifacts.model(name, int(version)))
 
-    def _checkpoint(self, pointed: str | None) -> Path | None:
-        """The checkpoint to go on from: the one the job points to, or, where its attempt wrote a newer one and dropped
-        it but died before it could say so, that newer one."""
-        if pointed is None or (self.folder / pointed).exists():
-            return self.folder / pointed if pointed else None
-        token = Path(pointed).name.split("-")[0]
-        return max((self.folder / "checkpoints").glob(f"{token}-*.safetensors"), default=None)
-
-    def _sweep(self, kept: Path | None) -> None:
-        """Delete what attempts that died left: all but the checkpoint to go on from and the stages below it."""
+    def _sweep(self, kept: list[Path]) -> None:
+        """Delete what attempts that died left: all but the `kept` checkpoints and the stages below them."""
         for path in (self.folder / "checkpoints").glob("*"):
-            if path != kept:
+            if path not in kept:
                 path.unlink(missing_ok=True)
         shutil.rmtree(self.folder / "bundles", ignore_errors=True)
-        if kept is None:
+        if not kept:
             shutil.rmtree(self.folder / "stages", ignore_errors=True)
 
     def _watch(self, trainer: Trainer) -> None:
@@ -287,7 +284,7 @@ class Supervisor:
                 "metrics": last["metrics"],
             }
             self.store.end(self.claim, "succeed", done, model=self._placed(last["bundle"]))
-            self._sweep(None)
+            self._sweep([])
 
     def _why_stopped(self) -> str | None:
         return "worker_stopped" if self.leaving.is_set() else None

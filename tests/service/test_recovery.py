@@ -1,6 +1,7 @@
 """A job survives the death of its trainer and of its worker, and ends as if nothing had happened."""
 
 import io
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -152,6 +153,55 @@ def test_a_trainer_that_does_not_stop_is_killed_and_the_attempt_is_not_counted(
     assert (job["status"], job["attempt"]) == ("succeeded", 1)
     ours, theirs = weights(client, "stubborn"), weights(client, "undisturbed")
     assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
+def paused_with_checkpoints(service: Service, client: httpx2.Client, job_id: str) -> list[Path]:
+    """Pause the job; its checkpoints, the newest last."""
+    client.post(f"/v1/jobs/{job_id}/pause")
+    until(lambda: client.get(f"/v1/jobs/{job_id}").json()["status"] == "paused", 20)
+    found = (service.data_dir / "jobs" / job_id / "checkpoints").glob("*.safetensors")
+    return sorted(found, key=lambda path: [int(part) for part in path.stem.split("-")])
+
+
+def test_damaged_checkpoints_are_passed_over_and_the_end_is_the_same(fragile: Service, client: httpx2.Client) -> None:
+    job_id = submit(client, "damaged")
+    until(at_step(client, job_id, 60))
+    *_, before, newest = paused_with_checkpoints(fragile, client, job_id)
+    whole = newest.read_bytes()
+    middle = len(whole) // 2
+    newest.write_bytes(whole[:middle] + bytes([whole[middle] ^ 64]) + whole[middle + 1 :])
+    client.post(f"/v1/jobs/{job_id}/resume")
+    until(at_step(client, job_id, 200))
+    assert json.loads((fragile.data_dir / "jobs" / job_id / "plan.json").read_text())["checkpoint"] == str(before)
+    for path in paused_with_checkpoints(fragile, client, job_id):
+        path.write_bytes(path.read_bytes()[:1000])  # all of them: it begins anew
+    client.post(f"/v1/jobs/{job_id}/resume")
+    job = wait_for(client, job_id)
+    assert (job["status"], job["attempt"]) == ("succeeded", 1)
+    ours, theirs = weights(client, "damaged"), weights(client, "undisturbed")
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+    columns = client.get(f"/v1/jobs/{job_id}/metrics").json()["columns"]
+    assert columns["step"] == sorted(set(columns["step"])), "no step is reported twice"
+
+
+def test_a_worker_frozen_beyond_its_lease_stops_its_trainer_when_it_wakes(
+    fragile: Service, client: httpx2.Client
+) -> None:
+    job_id = submit(client, "frozen")
+    until(at_step(client, job_id, 20))
+    worker, trainer = psutil.Process(fragile.pids["train-1"]), trainer_of(fragile)
+    worker.suspend()
+    trainer.suspend()  # or it could be done before its worker wakes
+    until(lambda: client.get(f"/v1/jobs/{job_id}").json()["attempt"] == 2, 20)
+    worker.resume()
+    until(lambda: not trainer.is_running(), 10)
+    job = wait_for(client, job_id)
+    assert (job["status"], job["attempt"]) == ("succeeded", 2)
+    ours, theirs = weights(client, "frozen"), weights(client, "undisturbed")
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+    events = client.get(f"/v1/jobs/{job_id}/events?limit=1000&format=json").json()["data"]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert [event["type"] for event in events].count("done") == 1
 
 
 def test_a_killed_encode_worker_comes_back(fragile: Service, client: httpx2.Client, digits: Digits) -> None:

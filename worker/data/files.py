@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """A safetensors file; equal tensors and metadata give equal bytes."""
+def write_tensors(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], finish: Callable[[Path], None] = lambda _: None
+) -> None:
+    """A safetensors file; equal tensors and metadata give equal bytes. `finish` sees it before it gets its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".tmp")
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
@@ -20,6 +23,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
         start = 8 + int.from_bytes(content[:8], "little")
         file.write(sorted_header(content[8:start]))
         file.write(memoryview(content)[start:])
+    finish(beside)
     sync(beside)
     beside.rename(path)
     sync(path.parent)

@@ -3,7 +3,8 @@
     model.{name}                            parameters and buffers
     adam.{parameter}.{step|exp_avg|exp_avg_sq}   state of Adam; absent where a parameter has not been updated yet
     loop.{name}                             what the loop itself carries along
-    metadata: format, step (of the stage), stage, below (folder of the layers that it stands on), spec, notes
+    metadata: format, step (of the stage), stage, below (folder of the layers that it stands on), spec, notes,
+              sha256 (see `seal`)
 
 No state of a random generator is in it: every draw is a function of (seed, step), see `worker.data.random`. On one
 CPU with one number of threads a training that goes on from a checkpoint ends bit for bit like one that never stopped.
@@ -20,9 +21,10 @@ from torch import Tensor, nn
 
 from pinwheel.specs import StackSpec, TrainSpec
 from worker.data.files import read_tensors, write_tensors
+from worker.training.candidates import KEPT
+from worker.training.seal import BLANK, SEAL, intact, seal
 
 FORMAT = "pinwheel-checkpoint/1"
-KEPT = 2
 
 
 def checkpoint_path(out: Path, token: int, step: int) -> Path:
@@ -66,9 +68,10 @@ def save_checkpoint(
         "stage": str(place.stage),
         "spec": spec.model_dump_json(),
         "notes": json.dumps(carried.notes),
+        SEAL: BLANK,
         **({} if place.below is None else {"below": place.below}),
     }
-    write_tensors(path, tensors, metadata)
+    write_tensors(path, tensors, metadata, finish=seal)
 
 
 def drop_older(path: Path) -> None:
@@ -85,13 +88,15 @@ def stage_of(path: Path) -> tuple[int, str | None]:
 
 
 def read_checkpoint(path: Path, *, tensors: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Its metadata and its tensors. Raises ValueError where it cannot be read."""
+    """Its metadata and its tensors. Raises ValueError where it cannot be read or is not as it was written."""
     try:
         metadata, found = read_tensors(path, content=tensors)
     except (FileNotFoundError, SafetensorError) as error:
         raise ValueError(f"checkpoint {path.name} cannot be read: {error}") from error
     if metadata.get("format") != FORMAT:
         raise ValueError(f"checkpoint {path.name} has the format {metadata.get('format')!r}; {FORMAT!r} is allowed")
+    if tensors and not intact(path):
+        raise ValueError(f"checkpoint {path.name} is damaged: its content is not what its sha256 says")
     return metadata, found
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from worker.data.inputs import Source
 from worker.sparse.autoencoder import Autoencoder
 from worker.sparse.sparsity import PoolNorm
+from worker.training.described import described
 from worker.training.invariance import invariance
 from worker.training.part_units import MOST_UNITS, part_units
 from worker.training.prepare import Prepared
@@ -26,13 +27,20 @@ def found(
 ) -> tuple[dict[str, Tensor], Notes]:
     """Measured on the inputs that the metrics are computed on. Of the units: the share of the inputs with both active,
     `coactivation` (units, units), where that is not too much, and what `part_units` finds. And what is noted in the
-    record. `seen` is what the model sees of images (n, inputs).
+    record. `seen` is what the model sees of images (n, inputs). What cannot be measured is left out.
     """
+    nothing: dict[str, Tensor] = {}
     classifier = None if model.classifier is None else model.classifier.weights
-    units = part_units(model, parts.evaluated, parts.whole, pictured, classifier)
+    units = described(
+        "part units", lambda: part_units(model, parts.evaluated, parts.whole, pictured, classifier), instead=nothing
+    )
     if model.filters == model.units <= MOST_UNITS:
-        units["coactivation"] = coactivation(model, parts.evaluated, parts.whole[:COACTIVATION_INPUTS])
-    return units, {"pruning": notes.get("pruning"), "invariance": moved(model, parts, seen)}
+        indices = parts.whole[:COACTIVATION_INPUTS]
+        units |= described(
+            "coactivation", lambda: {"coactivation": coactivation(model, parts.evaluated, indices)}, instead=nothing
+        )
+    invariant = described("invariance", lambda: moved(model, parts, seen), instead=None)
+    return units, {"pruning": notes.get("pruning"), "invariance": invariant}
 
 
 def coactivation(model: Autoencoder, inputs: Source, indices: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from worker.sparse.stack import CODES_AT_ONCE, Stack
 from worker.training.build import classifier_from, need_classes
 from worker.training.bundle import Bundle
 from worker.training.checkpoint import Carried
+from worker.training.described import described
 from worker.training.drawn import draw
 from worker.training.evaluate import Evaluation, evaluate_labels
 from worker.training.features import FeatureInputs
@@ -109,7 +110,10 @@ class LabelStage(Stage):
         classifier = self.model.classifier.weights if pictured.number == len(stack) - 1 else None
         if pictured.under is not None:
             inputs = FeatureInputs(inputs, pictured.under.stack, pictured.under.between)
-        return part_units(model, inputs, self.parts.whole, pictured, classifier)
+        nothing: dict[str, Tensor] = {}
+        return described(
+            "part units", lambda: part_units(model, inputs, self.parts.whole, pictured, classifier), instead=nothing
+        )
 
 
 def looks_and_usage(stack: Stack, pictured: Pictured, examples: Tensor) -> dict[str, Tensor]:

@@ -129,6 +129,10 @@ def test_a_checkpoint_of_another_spec_is_refused(make_plan: MakePlan) -> None:
     other = make_plan({"training": {"seed": 1}}, checkpoint=plan.out / file)
     with pytest.raises(ValueError, match="belongs to another spec"):
         train(other, lambda _: None, lambda: None)
+    whole = (plan.out / file).read_bytes()
+    (plan.out / file).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(ValueError, match="is damaged"):
+        train(resumed(plan, file), lambda _: None, lambda: None)
     (plan.out / file).write_bytes(b"not a checkpoint")
     with pytest.raises(ValueError, match="cannot be read"):
         train(resumed(plan, file), lambda _: None, lambda: None)
