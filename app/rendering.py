@@ -15,6 +15,8 @@ from starlette.types import Scope
 WEB = Path(__file__).parent / "web"
 NAVIGATION = (
     ("/", "Jobs"),
+    ("/new", "New job"),
+    ("/models", "Models"),
     ("/docs", "API"),
 )
 POLICY = (

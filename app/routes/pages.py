@@ -11,6 +11,7 @@ from app.services import Held
 from app.views import job_view, model_view
 from pinwheel import __version__
 from pinwheel.errors import tree
+from pinwheel.recipes import RECIPES
 from pinwheel.store.pages import Page
 
 ROOT_FORMATS = {"html": "text/html", "json": "application/json"}
@@ -44,6 +45,29 @@ def _discovery() -> dict[str, Any]:
 def job_page(job_id: str, request: Request, services: Held) -> HTMLResponse:
     """One job, live."""
     return page(request, "job.html", curves=True, job=job_view(services.jobs.get(job_id)))
+
+
+@router.get("/new")
+def new_page(request: Request) -> HTMLResponse:
+    """A form for a training."""
+    return page(request, "new.html", recipes=list(RECIPES.values()))
+
+
+@router.get("/models")
+def models_page(
+    request: Request,
+    services: Held,
+    after: Annotated[str | None, Query(description="Name of the last model of the page before.")] = None,
+) -> HTMLResponse:
+    """The newest version of every model."""
+    models, more = services.models.listed(Page(limit=48, order="asc", after=after))
+    return page(request, "models.html", models=[model_view(model) for model in models], more=more)
+
+
+@router.get("/models/{model}")
+def model_page(model: str, request: Request, services: Held) -> HTMLResponse:
+    """One model: its filters, one unit in depth, its maps and files."""
+    return page(request, "model.html", model=model_view(services.models.find(model)))
 
 
 @router.get("/docs")
