@@ -17,6 +17,9 @@ NAVIGATION = (
     ("/", "Jobs"),
     ("/new", "New job"),
     ("/models", "Models"),
+    ("/data", "Data"),
+    ("/playground", "Playground"),
+    ("/system", "System"),
     ("/docs", "API"),
 )
 POLICY = (

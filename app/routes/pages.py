@@ -8,10 +8,11 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from app.formats.negotiate import choose
 from app.rendering import PLOTLY, page
 from app.services import Held
-from app.views import job_view, model_view
+from app.views import dataset_view, job_view, model_view
 from pinwheel import __version__
 from pinwheel.errors import tree
 from pinwheel.recipes import RECIPES
+from pinwheel.states import State
 from pinwheel.store.pages import Page
 
 ROOT_FORMATS = {"html": "text/html", "json": "application/json"}
@@ -21,14 +22,18 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-def front(request: Request, services: Held) -> Response:
+def front(
+    request: Request,
+    services: Held,
+    status: Annotated[State | None, Query(description="Only jobs in this state.")] = None,
+    after: Annotated[str | None, Query(description="Id of the last job of the page before.")] = None,
+) -> Response:
     """The dashboard for browsers; where everything is for programs."""
     if choose(request.headers.get("accept"), None, ROOT_FORMATS) == "json":
         return JSONResponse(_discovery(), headers={"Vary": "Accept"})
-    jobs, _ = services.jobs.listed(Page(limit=24))
-    models, _ = services.models.listed(Page(limit=24, order="asc"))
-    shown = {"jobs": [job_view(job) for job in jobs], "models": [model_view(model) for model in models]}
-    return page(request, "front.html", **shown)
+    jobs, more = services.jobs.listed(Page(limit=24, after=after), status.value if status else None)
+    shown = {"jobs": [job_view(job) for job in jobs], "more": more, "status": status.value if status else None}
+    return page(request, "front.html", states=[state.value for state in State], **shown)
 
 
 def _discovery() -> dict[str, Any]:
@@ -68,6 +73,32 @@ def models_page(
 def model_page(model: str, request: Request, services: Held) -> HTMLResponse:
     """One model: its filters, one unit in depth, its maps and files."""
     return page(request, "model.html", model=model_view(services.models.find(model)))
+
+
+@router.get("/playground")
+def playground_page(
+    request: Request,
+    model: Annotated[str | None, Query(description="The model to begin with.")] = None,
+) -> HTMLResponse:
+    """An image of one's own through a model; which one, the page reads from its address."""
+    return page(request, "playground.html")
+
+
+@router.get("/data")
+def data_page(
+    request: Request,
+    services: Held,
+    after: Annotated[str | None, Query(description="Id of the last data set of the page before.")] = None,
+) -> HTMLResponse:
+    """The data sets."""
+    found, more = services.datasets.listed(Page(limit=48, after=after))
+    return page(request, "data.html", datasets=[dataset_view(each) for each in found], more=more)
+
+
+@router.get("/system")
+def system_page(request: Request) -> HTMLResponse:
+    """What the service says of itself and of its workers."""
+    return page(request, "system.html")
 
 
 @router.get("/docs")

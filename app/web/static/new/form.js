@@ -2,6 +2,10 @@
 import { el, words } from "../page.js";
 import { defaults, fitting, kinds, plain } from "./schema.js";
 
+const LAST = ["preprocessing", "resources"];
+const inOrder = (names) => [...names.filter((name) => !LAST.includes(name)), ...names.filter((name) => LAST.includes(name))];
+const prose = (description) => description?.replaceAll("`", "");
+
 export class SpecForm {
   // `changed()` is called after every change of `value`.
   constructor(place, changed) {
@@ -15,8 +19,8 @@ export class SpecForm {
     this.value = structuredClone(value);
     this.usual = value;
     this.made = 0;
-    this.place.replaceChildren(...Object.entries(schema.properties).flatMap(([name, each]) =>
-      this.#field(name, each, this.value, `#/${name}`, 0)));
+    this.place.replaceChildren(...inOrder(Object.keys(schema.properties)).flatMap((name) =>
+      this.#field(name, schema.properties[name], this.value, `#/${name}`, 0)));
   }
 
   // The defaults of a part of another kind, for `changes`.
@@ -47,12 +51,12 @@ export class SpecForm {
 
   #box(title, depth, pointer, ...inside) {
     const heading = el("summary", {}, title);
-    const open = depth === 0 || title.startsWith("connection");
+    const open = (depth === 0 && !LAST.includes(title)) || title.startsWith("connection");
     return el("details", { className: "part", open, data: { pointer } }, heading, el("p", { className: "complaint", hidden: true }), ...inside);
   }
 
   #group(name, schema, value, pointer, depth) {
-    const hint = schema.description && el("p", { className: "hint" }, schema.description);
+    const hint = schema.description && el("p", { className: "hint" }, prose(schema.description));
     return this.#box(this.#title(name), depth, pointer, hint || null, el("div", { className: "fields" }, this.#fields(schema, value, pointer, depth)));
   }
 
@@ -65,7 +69,7 @@ export class SpecForm {
     const hint = el("p", { className: "hint" });
     const fill = () => {
       const chosen = named[owner[name].kind];
-      hint.textContent = chosen.description ?? "";
+      hint.textContent = prose(chosen.description) ?? "";
       inside.replaceChildren(...this.#fields(chosen, owner[name], pointer, depth));
     };
     select.addEventListener("change", () => {
@@ -88,7 +92,7 @@ export class SpecForm {
     const usual = JSON.stringify(owner[name]);
     const around = el("div", { className: "field", data: { pointer } },
       el("label", { htmlFor: id }, words(String(name))), input,
-      el("p", { className: "hint", id: `${id}-hint` }, [schema.description, bounds(schema)].filter(Boolean).join(" ")), complaint);
+      el("p", { className: "hint", id: `${id}-hint` }, [prose(schema.description), bounds(schema)].filter(Boolean).join(" ")), complaint);
     input.addEventListener(input.tagName === "INPUT" && input.type !== "checkbox" ? "input" : "change", () => {
       owner[name] = valueOf(input, schema);
       around.classList.toggle("changed", JSON.stringify(owner[name]) !== usual);

@@ -66,6 +66,7 @@ async function choose(name) {
   form.show(recipe.schema, recipe.spec);
   await data.load();
   await data.choose(recipe.dataset);
+  byId("recipe-title").scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
 }
 
 async function submit(event) {
@@ -84,9 +85,14 @@ page.addEventListener("change", ({ target }) => {
 });
 for (const name of ["name", "publish_as", "split"]) page.elements[name].addEventListener("input", soon);
 page.addEventListener("submit", submit);
-const given = /^#recipe=([a-z0-9-]+)$/.exec(location.hash)?.[1];
-const card = given && page.querySelector(`input[value="${given}"]`);
-if (card) {
+
+// `#recipe=psd` in the address is that recipe.
+function readAddress() {
+  const given = /^#recipe=([a-z0-9-]+)$/.exec(location.hash)?.[1];
+  const card = given && page.querySelector(`input[value="${given}"]`);
+  if (!card || recipe?.name === given) return;
   card.checked = true;
   choose(given).catch((error) => complain(byId("refused"), error));
 }
+addEventListener("hashchange", readAddress);
+readAddress();
