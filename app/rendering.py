@@ -15,8 +15,11 @@ from starlette.types import Scope
 WEB = Path(__file__).parent / "web"
 NAVIGATION = (
     ("/", "Jobs"),
+    ("/new", "New job"),
     ("/models", "Models"),
+    ("/data", "Data"),
     ("/playground", "Playground"),
+    ("/system", "System"),
     ("/docs", "API"),
 )
 POLICY = (
@@ -30,12 +33,14 @@ WITH_PLOTLY = POLICY.format(styles="'self'; style-src-elem 'self' 'unsafe-inline
 templates = Jinja2Templates(WEB / "templates")
 
 
-def page(request: Request, template: str, *, status: int = 200, curves: bool = False, **shown: Any) -> HTMLResponse:
+def page(
+    request: Request, template: str, *, status_code: int = 200, curves: bool = False, **shown: Any
+) -> HTMLResponse:
     """A page from a template. One with `curves` may load Plotly, whose address is `plotly` there."""
     around = {"pages": NAVIGATION, "here": request.url.path, "plotly": PLOTLY_ADDRESS}
     headers = {"Vary": "Accept", "Content-Security-Policy": WITH_PLOTLY if curves else STRICT}
     headers |= {"Referrer-Policy": "same-origin", "Cache-Control": "no-cache"}
-    return templates.TemplateResponse(request, template, around | shown, status, headers)
+    return templates.TemplateResponse(request, template, around | shown, status_code, headers)
 
 
 def _plotly() -> Path:

@@ -86,4 +86,4 @@ def _dataset(services: Services, record: dict[str, Any]) -> dict[str, Any] | Non
 
 
 def _missing(request: Request, error: NotFound) -> HTMLResponse:
-    return page(request, "missing.html", status=404, detail=error.detail)
+    return page(request, "missing.html", status_code=404, detail=error.detail)

@@ -8,9 +8,11 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from app.formats.negotiate import choose
 from app.rendering import PLOTLY, page
 from app.services import Held
-from app.views import job_view, model_view
+from app.views import dataset_view, job_view
 from pinwheel import __version__
 from pinwheel.errors import tree
+from pinwheel.recipes import RECIPES
+from pinwheel.states import State
 from pinwheel.store.pages import Page
 
 ROOT_FORMATS = {"html": "text/html", "json": "application/json"}
@@ -20,14 +22,19 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-def front(request: Request, services: Held) -> Response:
+def front(
+    request: Request,
+    services: Held,
+    status: Annotated[State | None, Query(description="Only jobs in this state.")] = None,
+    after: Annotated[str | None, Query(description="Id of the last job of the page before.")] = None,
+) -> Response:
     """The dashboard for browsers; where everything is for programs."""
     if choose(request.headers.get("accept"), None, ROOT_FORMATS) == "json":
         return JSONResponse(_discovery(), headers={"Vary": "Accept"})
-    jobs, _ = services.jobs.listed(Page(limit=24))
-    models, _ = services.models.listed(Page(limit=24, order="asc"))
-    shown: dict[str, Any] = {"jobs": [job_view(job) for job in jobs], "models": [model_view(model) for model in models]}
-    return page(request, "front.html", **shown)
+    wanted = status.value if status else None
+    jobs, more = services.jobs.listed(Page(limit=24, after=after), wanted)
+    shown: dict[str, Any] = {"jobs": [job_view(job) for job in jobs], "more": more, "status": wanted}
+    return page(request, "front.html", states=[state.value for state in State], **shown)
 
 
 def _discovery() -> dict[str, Any]:
@@ -44,6 +51,29 @@ def _discovery() -> dict[str, Any]:
 def job_page(job_id: str, request: Request, services: Held) -> HTMLResponse:
     """One job, live."""
     return page(request, "job.html", curves=True, job=job_view(services.jobs.get(job_id)))
+
+
+@router.get("/new")
+def new_page(request: Request) -> HTMLResponse:
+    """A form for a training."""
+    return page(request, "new.html", recipes=list(RECIPES.values()))
+
+
+@router.get("/data")
+def data_page(
+    request: Request,
+    services: Held,
+    after: Annotated[str | None, Query(description="Id of the last data set of the page before.")] = None,
+) -> HTMLResponse:
+    """The data sets."""
+    found, more = services.datasets.listed(Page(limit=48, after=after))
+    return page(request, "data.html", datasets=[dataset_view(each) for each in found], more=more)
+
+
+@router.get("/system")
+def system_page(request: Request) -> HTMLResponse:
+    """What the service says of itself and of its workers."""
+    return page(request, "system.html")
 
 
 @router.get("/docs")

@@ -81,7 +81,9 @@ def some_of_each_kind(addresses: list[str]) -> list[str]:
 
 
 def test_pages_are_whole_and_ask_nobody_else(http: httpx2.Client, trained: dict[str, Any]) -> None:
-    for path in ("/", f"/jobs/{trained['id']}", "/docs"):
+    model = trained["model"]
+    pages = ("/", "/new", "/models", f"/models/{model}", f"/jobs/{trained['id']}", "/data", "/playground", "/system")
+    for path in (*pages, "/docs"):
         page = http.get(path, headers={"Accept": "text/html"})
         assert page.status_code == 200, path
         addresses = re.findall(r'(?:src|href)="([^"#]+)', page.text)
@@ -90,10 +92,19 @@ def test_pages_are_whole_and_ask_nobody_else(http: httpx2.Client, trained: dict[
             # A job that was cancelled as it began has no picture; the page takes its place away.
             allowed = (200, 404) if address.startswith("/v1/jobs/") else (200,)
             assert http.get(address.replace("&amp;", "&")).status_code in allowed, address
-    front = http.get("/", headers={"Accept": "text/html"}).text
-    assert "digits-36" in front
+        assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert "digits-36" in http.get("/models").text
     assert http.get(f"/v1/jobs/{trained['id']}/filters?scale=1").headers["content-type"] == "image/png"
     assert http.get("/jobs/job_nothing").status_code == 404
+    assert http.get("/models/nothing").status_code == 404
+
+
+def test_the_curves_are_drawn_by_the_installed_plotly_kept_for_ever(http: httpx2.Client) -> None:
+    page = http.get("/static/vendor/plotly.min.js?v=1")
+    assert page.headers["content-type"].startswith("text/javascript")
+    assert "immutable" in page.headers["cache-control"]
+    assert len(page.content) > 1_000_000
+    assert http.get("/static/page.js").headers["cache-control"] == "no-cache"
 
 
 def test_every_route_says_what_it_does_and_how_it_fails(http: httpx2.Client) -> None:

@@ -1,5 +1,6 @@
 // One job: its record, its pictures and its curves at one moment, live. Public API only.
 import { byId, complain, duration, el, gathered, number, read, words } from "../page.js";
+import { gallery } from "../model/maps.js";
 import { buttons } from "./actions.js";
 import { Curves } from "./curves.js";
 import { History } from "./history.js";
@@ -47,10 +48,9 @@ async function published({ model, status, links }) {
     el("a", { className: "button main", href: page }, "Look at its units"),
     el("a", { className: "button", href: `/playground?model=${encodeURIComponent(model)}` }, "Try it on an image"),
   );
-  const maps = Object.entries((await read(`/v1/models/${model}`)).maps);
-  byId("maps").hidden = !maps.length;
-  byId("maps").querySelector(".gallery").replaceChildren(...maps.map(([kind, address]) =>
-    el("figure", {}, el("a", { href: address }, el("img", { src: address, alt: `Map of ${kind} of ${model}`, loading: "lazy" })), el("figcaption", {}, words(kind)))));
+  const { maps } = await read(`/v1/models/${model}`);
+  byId("maps").hidden = !Object.keys(maps).length;
+  byId("maps").querySelector(".gallery").replaceChildren(...gallery(maps, model));
 }
 
 const refresh = async () => {

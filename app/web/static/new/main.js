@@ -1,0 +1,98 @@
+// A new training: recipe, data, settings, what it will cost, and the same as a command. Public API only.
+import { byId, bytes, code, complain, duration, facts, gathered, number, post, read } from "../page.js";
+import { DataChoice } from "./data.js";
+import { complainAt, SpecForm } from "./form.js";
+import { changes, SAME } from "./schema.js";
+import { curl, python } from "./snippets.js";
+
+const page = byId("new");
+const soon = gathered(rehearse, 350);
+const data = new DataChoice(soon);
+const form = new SpecForm(byId("spec"), soon);
+let recipe;
+let asked = 0;
+
+function body() {
+  const { name, publish_as: model, split } = page.elements;
+  const told = { type: "train", recipe: recipe.name, dataset: data.id };
+  if (split.value !== "") told.validation = { split: Number(split.value) };
+  const changed = changes(form.value, form.usual, (kind, path) => form.ofKind(kind, path));
+  if (changed !== SAME) Object.assign(told, changed);
+  if (model.value) told.publish_as = model.value;
+  if (name.value) told.name = name.value;
+  return told;
+}
+
+// Asks what would become of the job, and says what is wrong with it where it is wrong.
+async function rehearse() {
+  if (!recipe || !data.id) return;
+  const turn = (asked += 1);
+  const told = body();
+  byId("snippets").replaceChildren(code(curl(told), "curl"), code(python(told), "Python"));
+  try {
+    const answer = await post("/v1/jobs?dry_run=true", told);
+    if (turn === asked) accept(answer);
+  } catch (error) {
+    if (turn === asked) refuse(error);
+  }
+}
+
+function accept({ estimate, publish_as: model }) {
+  complainAt(page, []);
+  complain(byId("refused"), null);
+  byId("submit").disabled = false;
+  byId("estimate").replaceChildren(facts([
+    ["Steps", number(estimate.total_steps)], ["Parameters", number(estimate.parameters)], ["Memory", `about ${bytes(estimate.memory_bytes)}`],
+    ["Time", `about ${duration(estimate.seconds)}`], ["Becomes model", model],
+  ]));
+}
+
+function refuse(error) {
+  const rest = complainAt(page, error.errors ?? []);
+  const placed = error.errors?.length && !rest.length;
+  complain(byId("refused"), placed ? { message: "Some settings do not fit; each says why." } : { message: rest.map((each) => `${each.pointer}: ${each.detail}`).join("; ") || error.message });
+  byId("submit").disabled = true;
+  byId("estimate").replaceChildren("–");
+}
+
+async function choose(name) {
+  recipe = await read(`/v1/recipes/${name}`);
+  history.replaceState(null, "", `#recipe=${name}`);
+  byId("settings").hidden = false;
+  byId("recipe-title").textContent = recipe.title;
+  byId("recipe-summary").textContent = recipe.summary;
+  byId("recipe-paper").textContent = `${recipe.paper}. ${recipe.cost}.${recipe.needs_labels ? " Needs labels." : ""}`;
+  page.elements.publish_as.placeholder = name;
+  form.show(recipe.schema, recipe.spec);
+  await data.load();
+  await data.choose(recipe.dataset);
+  byId("recipe-title").scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+}
+
+async function submit(event) {
+  event.preventDefault();
+  byId("submit").disabled = true;
+  try {
+    const job = await post("/v1/jobs", body());
+    location.assign(`/jobs/${job.id}`);
+  } catch (error) {
+    refuse(error);
+  }
+}
+
+page.addEventListener("change", ({ target }) => {
+  if (target.name === "recipe") choose(target.value).catch((error) => complain(byId("refused"), error));
+});
+for (const name of ["name", "publish_as", "split"]) page.elements[name].addEventListener("input", soon);
+page.addEventListener("submit", submit);
+
+// `#recipe=psd` in the address is that recipe.
+function readAddress() {
+  const given = /^#recipe=([a-z0-9-]+)$/.exec(location.hash)?.[1];
+  const card = given && page.querySelector(`input[value="${given}"]`);
+  if (!card || recipe?.name === given) return;
+  card.checked = true;
+  choose(given).catch((error) => complain(byId("refused"), error));
+}
+addEventListener("hashchange", readAddress);
+readAddress();
