@@ -1,6 +1,6 @@
 // One job: its record, its pictures and its curves at one moment, live. Public API only.
 import { byId, complain, duration, el, gathered, number, read, words } from "../page.js";
-import { gallery } from "../model/maps.js";
+import { gallery } from "../maps.js";
 import { buttons } from "./actions.js";
 import { Curves } from "./curves.js";
 import { History } from "./history.js";
