@@ -114,6 +114,8 @@ async def encode_images(
     check_passes(record, layer, passes, "#/query/passes")
     pooling = Pooling(pool, stride)
     pooling.check(record)
+    if pool != "none":  # else the number of features depends on the images
+        check_topk(math.prod(pooling.feature_shape(record, layer, record["input_shape"])), topk, "#/query/topk")
     async with received(request, services) as body:
         if not (preferred.respond_async or body.too_large):
             with suppress(PayloadTooLarge):  # then it is a job, whose larger limits decide

@@ -271,7 +271,7 @@ def test_the_blocks_of_the_page_run_as_they_stand(service: Service, tmp_path: Pa
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | {"PINWHEEL_URL": service.url, "PATH": path}
     ran = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=150
+        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=220
     )
     assert ran.returncode == 0, ran.stdout[-1000:] + ran.stderr[-2000:]
     assert "strokes@1" in ran.stdout

@@ -113,21 +113,17 @@ class EngineCache:
             loading.engine.set_exception(error)
             return
         loading.engine.set_result(engine)
-        self._evict(key)
+        self._evict()
 
-    def _evict(self, newest: Key) -> None:
+    def _evict(self) -> None:
+        """Let go of loaded models until the others fit, those not used for longest first; the one used last stays."""
         with self._lock:
-            loaded = {key: held for key, held in self._held.items() if held.engine.done() and key != newest}
-            sizes = {
-                key: held.engine.result().size_bytes for key, held in loaded.items() if not held.engine.exception()
-            }
-            if newest in self._held and self._held[newest].engine.done():
-                sizes[newest] = self._held[newest].engine.result().size_bytes
-            for key in list(loaded):  # those not used for longest come first
+            done = {key: held.engine for key, held in self._held.items() if held.engine.done()}
+            sizes = {key: engine.result().size_bytes for key, engine in done.items() if not engine.exception()}
+            for key in list(sizes)[:-1]:
                 if len(sizes) <= self._most and sum(sizes.values()) <= self._most_bytes:
                     return
-                sizes.pop(key, None)
-                del self._held[key]
+                del sizes[key], self._held[key]
 
 
 def _read_ahead(path: Path) -> None:

@@ -28,7 +28,7 @@ def artifacts(tmp_path: Path, make_plan: MakePlan) -> Artifacts:
 
 def soon(wanted: Callable[[], bool]) -> None:
     """The model that came last is there before those that make room for it have left."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while not wanted() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert wanted()

@@ -116,7 +116,8 @@ def test_the_bundle_explains_itself(make_plan: MakePlan) -> None:
     last = run(plan)[-1]
     assert last["bundle"] == "bundles/7"
     folder = plan.out / last["bundle"]
-    assert sorted(path.name for path in folder.iterdir()) == ["model.json", "units.safetensors", "weights.safetensors"]
+    files = ["model.json", "patches.safetensors", "units.safetensors", "weights.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == files
     with safe_open(folder / "weights.safetensors", "np") as file:
         metadata = file.metadata()
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
