@@ -32,8 +32,8 @@ def front(
     if choose(request.headers.get("accept"), None, ROOT_FORMATS) == "json":
         return JSONResponse(_discovery(), headers={"Vary": "Accept"})
     jobs, more = services.jobs.listed(Page(limit=24, after=after), status.value if status else None)
-    shown = {"jobs": [job_view(job) for job in jobs], "more": more, "status": status.value if status else None}
-    return page(request, "front.html", states=[state.value for state in State], **shown)
+    shown = [job_view(job) for job in jobs]
+    return page(request, "front.html", jobs=shown, more=more, status=status, states=list(State))
 
 
 def _discovery() -> dict[str, Any]:

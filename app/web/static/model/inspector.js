@@ -47,7 +47,7 @@ export class Inspector {
 
   #patchAddress(unit) { return `/v1/models/${this.model}/filters/${unit}/patches?layer=${this.layer}`; }
 
-  #around({ neighbours, connections, inhibition, tree, pools }) {
+  #around({ unit: self, neighbours, connections, inhibition, tree, pools }) {
     const lists = [
       ["Most alike, by cosine", neighbours?.map(({ unit, cosine }) => [unit, cosine])],
       ["Connections into it", connections?.incoming.map(({ unit, weight }) => [unit, weight])],
@@ -58,7 +58,7 @@ export class Inspector {
       ...(pools ?? []).slice(0, 3).map(({ pool, units }) => [`In pool ${pool} with`, units?.map((each) => [each.unit ?? each, each.weight ?? null])]),
     ];
     return lists.filter(([, units]) => units?.length).flatMap(([title, units]) =>
-      [el("h3", {}, title), el("div", { className: "chips" }, units.slice(0, 16).map(([unit, value]) => this.#chip(unit, value)))]);
+      [el("h3", {}, title), el("div", { className: "chips" }, units.filter(([unit]) => unit !== self).slice(0, 16).map(([unit, value]) => this.#chip(unit, value)))]);
   }
 
   #chip(unit, value) {
