@@ -1,4 +1,5 @@
-"""Encoding over HTTP: one image at a time on an idle service, many at once against the bare call, 32 clients together.
+"""Encoding over HTTP: one image at a time on an idle service and beside a training, many at once against the bare call,
+32 clients together.
 
     python benchmarks/encode_requests.py [--requests 200] [--threads 1]
 
@@ -44,6 +45,13 @@ def timed_requests(http: httpx2.Client, bodies: list[bytes]) -> list[float]:
     return found
 
 
+def told(what: str, seconds: list[float]) -> float:
+    """The median, once it is printed."""
+    middle, late = statistics.median(seconds), sorted(seconds)[-len(seconds) // 20]
+    print(f"{what}: p50 {1e3 * middle:.1f} ms, p95 {1e3 * late:.1f} ms", flush=True)
+    return middle
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--requests", type=int, default=200)
@@ -60,9 +68,13 @@ def main() -> None:
             engine = Engine.load(service.data_dir / "models" / "timed" / "1")
             with httpx2.Client(base_url=service.url, timeout=120) as http:
                 timed_requests(http, single[:20])
-                alone = timed_requests(http, single)
-                late = sorted(alone)[-len(alone) // 20]
-                print(f"one image: p50 {1e3 * statistics.median(alone):.1f} ms, p95 {1e3 * late:.1f} ms")
+                idle = told("one image", timed_requests(http, single))
+                job = client.train(recipe="drsae", dataset=digits, publish_as="beside")
+                while job.refresh().record["progress"]["step"] == 0:
+                    time.sleep(0.1)
+                busy = told("one image beside a training", timed_requests(http, single))
+                print(f"  {busy / idle:.2f} times as long")
+                job.cancel().wait()
                 ratios = []
                 for _ in range(ROUNDS):
                     (through,) = timed_requests(http, [npy(images)])

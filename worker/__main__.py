@@ -18,7 +18,7 @@ import numpy as np
 
 from pinwheel import recipes
 from pinwheel.errors import PinwheelError
-from pinwheel.specs import ANY_SPEC, StackSpec, TrainSpec, merge, taken
+from pinwheel.specs import ANY_SPEC, StackSpec, TrainSpec, merge, nested, taken
 from worker.data.reader import Dataset, open_dataset
 from worker.data.store import read_npz, write_dataset
 from worker.encoding.engine import Engine
@@ -116,20 +116,6 @@ def laid_over(spec: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     if unknown:
         raise ValueError(f"there is no stage {unknown[0]!r}; there are 0 to {len(numbered) - 1}")
     return spec | {"stages": list(merge(numbered, given["stages"]).values())}
-
-
-def nested(setting: str) -> dict[str, Any]:
-    """`a.b=1` → {"a": {"b": 1}}; what is not JSON is taken as text."""
-    name, equals, text = setting.partition("=")
-    if not equals:
-        raise ValueError(f"{setting!r} is not NAME=VALUE, for example model.connection.units=100")
-    try:
-        value: Any = json.loads(text)
-    except json.JSONDecodeError:
-        value = text
-    for part in reversed(name.split(".")):
-        value = {part: value}
-    return dict(value)
 
 
 def stored(path: Path, folder: Path) -> Path:

@@ -61,6 +61,12 @@ class ClientMethods(Generic[DatasetT, JobT, ModelT]):
         return self._connection.json("GET", "/v1/info")
 
     @operation
+    def workers(self) -> Steps[list[Record]]:
+        """The live workers: queues, device, memory, current job."""
+        found: list[Record] = (yield from self._connection.json("GET", "/v1/workers"))["data"]
+        return found
+
+    @operation
     def recipes(self) -> Steps[list[Record]]:
         found: list[Record] = (yield from self._connection.json("GET", "/v1/recipes"))["data"]
         return found
@@ -141,12 +147,21 @@ class ClientMethods(Generic[DatasetT, JobT, ModelT]):
         `fields`: preprocessing, model, training, stages, resources (each laid over the recipe's), on_top_of,
         publish_as, publish_on_cancel, max_attempts, name, metadata.
         """
-        body: Record = {"type": "train", "dataset": _name(dataset), **fields}
-        if recipe is not None:
-            body["recipe"] = recipe
-        if validation is not None:
-            body["validation"] = _validation(validation)
-        return self._started(body, idempotency_key)
+        return self._started(_training(dataset, recipe, validation, fields), idempotency_key)
+
+    @operation
+    def estimate(
+        self,
+        /,
+        *,
+        dataset: Named,
+        recipe: str | None = None,
+        validation: Named | float | None = None,
+        **fields: Any,
+    ) -> Steps[Record]:
+        """What `train` with the same arguments would do: the resolved spec and an estimate of memory and time."""
+        body = _training(dataset, recipe, validation, fields)
+        return self._connection.json("POST", "/v1/jobs", params={"dry_run": "true"}, json=body)
 
     @operation
     def encode_dataset(
@@ -270,6 +285,15 @@ def _dataset_path(name: Named) -> str:
 
 def _name(dataset: Named) -> str:
     return dataset if isinstance(dataset, str) else str(dataset["id"])
+
+
+def _training(dataset: Named, recipe: str | None, validation: Named | float | None, fields: Record) -> Record:
+    body: Record = {"type": "train", "dataset": _name(dataset), **fields}
+    if recipe is not None:
+        body["recipe"] = recipe
+    if validation is not None:
+        body["validation"] = _validation(validation)
+    return body
 
 
 def _validation(given: Named | float) -> Record:

@@ -75,6 +75,12 @@ class ModelMethods:
         return self._post("encode", images, format="npz", sparse="true" if sparse else "false", **options)
 
     @operation
+    def encode_bytes(self, /, images: Images, format: str = "npy", **options: Any) -> Steps[bytes]:
+        """The features as the bytes of a file: json, npy, npz, arrow, parquet or safetensors. `options` as in `encode`,
+        and sparse (`true`, `false`, `auto`)."""
+        return self._post("encode", images, format=format, **options)
+
+    @operation
     def reconstruct(
         self, images: Images, passes: int | None = None, layer: int | None = None
     ) -> Steps[NDArray[np.float32]]:

@@ -1,6 +1,6 @@
 """What a job is, as closed pydantic models: one source for the API's schema, the command line and the dashboard."""
 
-from pinwheel.specs.base import Spec, merge
+from pinwheel.specs.base import Spec, merge, nested
 from pinwheel.specs.classifier import Classifier, NoClassifier, Softmax
 from pinwheel.specs.connection import Connection, Conv, Dense, Local, Shape
 from pinwheel.specs.encoder import Encoder, Exact, Feedforward, PredictRefine, Recurrent, Solver
@@ -89,6 +89,7 @@ __all__ = [
     "is_taken",
     "layers",
     "merge",
+    "nested",
     "solver_of",
     "taken",
     "trained",

@@ -1,5 +1,6 @@
 """What every spec is: frozen, closed, strict and finite. A typo or a text where a number belongs is an error."""
 
+import json
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -24,3 +25,17 @@ def merge(default: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         )
         merged[name] = merge(base, value) if isinstance(base, dict) and alike else value
     return merged
+
+
+def nested(setting: str) -> dict[str, Any]:
+    """`a.b=1` → {"a": {"b": 1}}; what is not JSON is taken as text."""
+    name, equals, text = setting.partition("=")
+    if not equals:
+        raise ValueError(f"{setting!r} is not NAME=VALUE, for example model.connection.units=100")
+    try:
+        value: Any = json.loads(text)
+    except json.JSONDecodeError:
+        value = text
+    for part in reversed(name.split(".")):
+        value = {part: value}
+    return dict(value)

@@ -1,4 +1,4 @@
-"""The command line. Imports inside the commands: `pinwheel --help` must not load numpy or a server."""
+"""`pinwheel up` and `pinwheel demo`: the whole service on this machine."""
 
 import sys
 from pathlib import Path
@@ -6,18 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Never
 
 import typer
 
-from pinwheel import __version__
-
 if TYPE_CHECKING:
     from pinwheel.settings import Settings
     from pinwheel.up import Service
-
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Learn sparse features from images: a server, its workers and a demo.",
-)
 
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. [PINWHEEL_PORT, 8000]")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on. [PINWHEEL_HOST, 127.0.0.1]")]
@@ -31,7 +22,6 @@ Exit = Annotated[bool, typer.Option("--exit", help="End when the demo is done, i
 Out = Annotated[Path, typer.Option(help="Folder for the demo's pictures and features.")]
 
 
-@app.command()
 def up(
     port: Port = None,
     host: Host = None,
@@ -53,7 +43,6 @@ def up(
         typer.echo("Stopped.")
 
 
-@app.command()
 def demo(exit_: Exit = False, out: Out = Path("demo"), data: Data = None, port: Port = None) -> None:
     """Train on hand-written digits, show the filters, and keep serving."""
     from pinwheel.demo import run_demo
@@ -73,16 +62,6 @@ def demo(exit_: Exit = False, out: Out = Path("demo"), data: Data = None, port: 
     except KeyboardInterrupt:
         typer.echo("Stopped.")
         raise typer.Exit(130) from None
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    typer.echo(__version__)
-
-
-def main() -> None:
-    app()
 
 
 def _service(
@@ -138,7 +117,3 @@ def _log_to_stderr() -> None:
 def _fail(message: str, exit_code: int = 1) -> Never:
     typer.echo(message, err=True)
     raise typer.Exit(exit_code)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,5 @@
+"""`python -m pinwheel.cli`"""
+
+from pinwheel.cli import main
+
+main()

@@ -1,0 +1,103 @@
+"""`pinwheel encode`: images in, features out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pinwheel.cli.follow import follow
+from pinwheel.cli.models import _format
+from pinwheel.cli.session import USAGE, Session, binary, fail, note
+
+if TYPE_CHECKING:
+    from pinwheel.client import Client
+
+FORMATS = ("npy", "npz", "json", "arrow", "parquet", "safetensors")
+
+Which = Annotated[str, typer.Argument(metavar="MODEL", help="Name, or name@version.")]
+Files = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Pictures, folders of pictures, or one .npy or .npz; - is stdin. Else --data."),
+]
+Data = Annotated[str | None, typer.Option("--data", help="A data set of the service instead, as a job.")]
+Out = Annotated[str | None, typer.Option("-o", "--out", help="File; its suffix says the format. - is stdout.")]
+Format = Annotated[str | None, typer.Option("--format", help=f"{', '.join(FORMATS)}; that of the file without.")]
+Sparse = Annotated[bool | None, typer.Option("--sparse/--dense", help="As a sparse matrix; npz is, without.")]
+TopK = Annotated[int | None, typer.Option(min=1, help="Keep only the k largest features of each image.")]
+Threshold = Annotated[float | None, typer.Option(min=0, help="Drop features up to this.")]
+Passes = Annotated[int | None, typer.Option(min=1, help="Passes of a recurrent encoder.")]
+Layer = Annotated[int | None, typer.Option(min=0, help="Layer of a stack, from 0.")]
+PoolOf = Annotated[str | None, typer.Option("--pool", help="none, mean, max or l2, over the patches of larger images.")]
+Stride = Annotated[int | None, typer.Option(min=1, help="Pixels between patches.")]
+
+
+def encode(
+    context: typer.Context,
+    model: Which,
+    files: Files = None,
+    data: Data = None,
+    out: Out = None,
+    format_: Format = None,
+    sparse: Sparse = None,
+    topk: TopK = None,
+    threshold: Threshold = None,
+    passes: Passes = None,
+    layer: Layer = None,
+    pool: PoolOf = None,
+    stride: Stride = None,
+) -> None:
+    """Encode images into features, one row each, in the order of the files.
+
+    Example: pinwheel encode digits scan-1.png scans/ -o features.npz
+    """
+    session: Session = context.obj
+    chosen = _format(out, format_, FORMATS, "json")
+    if bool(files) == (data is not None):
+        fail("give either images or --data", USAGE)
+    options = {"passes": passes, "layer": layer, "pool": pool, "stride": stride}
+    kept = {"topk": topk, "threshold": threshold}
+    wanted = {name: value for name, value in options.items() if value is not None}
+    cut = {name: value for name, value in kept.items() if value is not None}
+    is_sparse = chosen == "npz" if sparse is None else sparse
+    with session.client() as client:
+        if data is not None:
+            output = {"format": chosen, "sparse": is_sparse and chosen != "npy", **cut}
+            return _job(client, model, data, {"output": output, **wanted}, out)
+        told = {"sparse": "true" if is_sparse else "false"} | wanted | cut
+        found = client.model(model)
+        images = _images(files or [])
+        return binary(found.encode_bytes(images, chosen, **told), out if out or chosen != "json" else "-")
+
+
+def _job(client: "Client", model: str, data: str, fields: dict[str, Any], out: str | None) -> None:
+    job = client.encode_dataset(model=model, dataset=data, **fields)
+    if out is None or out == "-":
+        note(f"{job.id} {job.status}")
+        return follow(job, as_json=False, picture=False)
+    note(f"{job.id} {job.status}")
+    job.wait(progress=True)
+    if job.status == "succeeded":
+        path = job.download(out, fields["output"]["format"])
+        note(f"{path}: {path.stat().st_size} bytes")
+        return None
+    return follow(job, as_json=False, picture=False)  # says why
+
+
+def _images(files: list[Path]) -> Any:
+    """What the client takes: the bytes of one file, or the paths of all pictures, of folders in the order of names."""
+    if [str(path) for path in files] == ["-"]:
+        import sys
+
+        return sys.stdin.buffer.read()
+    found: list[Path] = []
+    for path in files:
+        if path.is_dir():
+            inside = sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))
+            if not inside:
+                raise ValueError(f"the folder {path} is empty")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise ValueError(f"there is no file {path}")
+    return found[0] if len(found) == 1 else found
