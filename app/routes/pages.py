@@ -31,10 +31,9 @@ def front(
     """The dashboard for browsers; where everything is for programs."""
     if choose(request.headers.get("accept"), None, ROOT_FORMATS) == "json":
         return JSONResponse(_discovery(), headers={"Vary": "Accept"})
-    wanted = status.value if status else None
-    jobs, more = services.jobs.listed(Page(limit=24, after=after), wanted)
-    shown: dict[str, Any] = {"jobs": [job_view(job) for job in jobs], "more": more, "status": wanted}
-    return page(request, "front.html", states=[state.value for state in State], **shown)
+    jobs, more = services.jobs.listed(Page(limit=24, after=after), status.value if status else None)
+    shown = [job_view(job) for job in jobs]
+    return page(request, "front.html", jobs=shown, more=more, status=status, states=list(State))
 
 
 def _discovery() -> dict[str, Any]:

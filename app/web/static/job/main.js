@@ -120,6 +120,7 @@ async function training() {
       refreshSoon();
     },
     preview: ({ data }) => { time.addPicture(data.step); redraw(); },
+    done: () => bar.end(),
   });
 }
 

@@ -26,6 +26,12 @@ export class TimeBar {
     this.time.go(this.asked);
   }
 
+  // Nothing new will come.
+  end() {
+    this.ended = true;
+    this.#soon();
+  }
+
   play() {
     if (this.time.step >= this.time.end) this.time.go(0);
     this.playing = setInterval(() => { if (!this.time.move(1)) this.stop(); }, 1000 / PICTURES_A_SECOND);
@@ -73,7 +79,8 @@ export class TimeBar {
     this.bar.setAttribute("aria-valuetext", `step ${step} of ${end}`);
     byId("moment").textContent = `${number(step)} of ${number(end)}`;
     byId("live").setAttribute("aria-pressed", follows);
-    byId("live").textContent = follows ? "● Live" : "Go live";
+    const [here, there] = this.ended ? ["Newest", "To the newest"] : ["● Live", "Go live"];
+    byId("live").textContent = follows ? here : there;
     this.#writeAddress();
     this.moved(step);
   }
