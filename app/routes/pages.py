@@ -32,8 +32,15 @@ def front(
     if choose(request.headers.get("accept"), None, ROOT_FORMATS) == "json":
         return JSONResponse(_discovery(), headers={"Vary": "Accept"})
     jobs, more = services.jobs.listed(Page(limit=24, after=after), status.value if status else None)
-    shown = [job_view(job) for job in jobs]
+    shown = [job_view(job) | {"pictured": _pictured(job)} for job in jobs]
     return page(request, "front.html", jobs=shown, more=more, status=status, states=list(State))
+
+
+def _pictured(job: dict[str, Any]) -> bool:
+    """Whether a job keeps pictures of its filters, once it has begun."""
+    spec = job.get("spec") or {}
+    stages = spec.get("stages") or [spec]
+    return any((stage.get("training") or {}).get("previews") for stage in stages)
 
 
 def _discovery() -> dict[str, Any]:

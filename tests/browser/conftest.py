@@ -22,8 +22,9 @@ def chromium() -> str | None:
     return os.environ.get("PINWHEEL_CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """One for each file: while it runs, so does an event loop, and tests of other files start their own."""
     path = chromium()
     if path is None:
         pytest.skip(f"no browser: set PINWHEEL_CHROMIUM, or install one of {', '.join(NAMES)}")

@@ -61,7 +61,9 @@ def test_pages_forbid_what_is_not_ours(opened: Open) -> None:
 
 def test_the_wall_filters_by_state_and_draws_the_loss(opened: Open, trained: dict[str, Any]) -> None:
     page = opened("/?status=succeeded")
-    tile = f'[data-job="{trained["id"]}"]'
+    page.wait_for_selector("[data-pictured]")
+    tile = f'[data-job="{page.get_attribute("[data-pictured]", "data-job")}"]'
+    page.locator(tile).scroll_into_view_if_needed()
     until(page, f"document.querySelector('{tile} polyline').getAttribute('points').split(' ').length > 2")
     until(page, f"document.querySelector('{tile} img').naturalWidth > 50")
     page.click("text=failed")

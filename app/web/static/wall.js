@@ -34,7 +34,7 @@ function show(tile, job) {
   state.className = `state ${job.status}`;
   const loss = tile.dataset.loss ? ` · loss ${number(Number(tile.dataset.loss))}` : "";
   tile.querySelector(".progress").textContent = `${Math.round(100 * job.progress.fraction)} %${loss}${job.model ? ` · ${job.model}` : ""}`;
-  if (job.type === "train" && job.progress.step) picture(tile, job);
+  if ("pictured" in tile.dataset && job.progress.step) picture(tile, job);
   tile.dataset.terminal = job.terminal;
 }
 
