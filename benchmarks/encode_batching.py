@@ -25,6 +25,7 @@ from typing import Any
 
 import aiohttp
 import numpy as np
+import psutil
 
 from pinwheel.client import Client
 from pinwheel.up import Service
@@ -177,7 +178,8 @@ def measure(
         ratios = {name: rates["batches"] / rates[name] for name in ("one by one", "LitServe")}
         print(f"{recipe}: images a second: {told}; ratios", {n: round(r, 2) for n, r in ratios.items()}, flush=True)
     finally:
-        process.terminate()
+        for part in [*psutil.Process(process.pid).children(recursive=True), process]:
+            part.kill()  # told to end, its parts live on without it
         process.wait(30)
 
 
