@@ -7,12 +7,12 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 
 from app.formats.negotiate import choose
 from app.rendering import PLOTLY, page
-from app.services import Held
+from app.services import Held, Services
 from app.views import dataset_view, job_view
 from pinwheel import __version__
 from pinwheel.errors import tree
 from pinwheel.recipes import RECIPES
-from pinwheel.states import State
+from pinwheel.states import TERMINAL, State
 from pinwheel.store.pages import Page
 
 ROOT_FORMATS = {"html": "text/html", "json": "application/json"}
@@ -32,15 +32,17 @@ def front(
     if choose(request.headers.get("accept"), None, ROOT_FORMATS) == "json":
         return JSONResponse(_discovery(), headers={"Vary": "Accept"})
     jobs, more = services.jobs.listed(Page(limit=24, after=after), status.value if status else None)
-    shown = [job_view(job) | {"pictured": _pictured(job)} for job in jobs]
+    shown = [job_view(job) | {"pictured": _pictured(job, services)} for job in jobs]
     return page(request, "front.html", jobs=shown, more=more, status=status, states=list(State))
 
 
-def _pictured(job: dict[str, Any]) -> bool:
-    """Whether a job keeps pictures of its filters, once it has begun."""
+def _pictured(job: dict[str, Any], services: Services) -> bool:
+    """Whether there is a picture of a job's filters, or may soon be one."""
+    folder = services.artifacts.job(job["id"]) / "previews"
     spec = job.get("spec") or {}
     stages = spec.get("stages") or [spec]
-    return any((stage.get("training") or {}).get("previews") for stage in stages)
+    wanted = any((stage.get("training") or {}).get("previews") for stage in stages)
+    return wanted and (State(job["state"]) not in TERMINAL or any(folder.glob("*.safetensors")))
 
 
 def _discovery() -> dict[str, Any]:
