@@ -30,6 +30,7 @@ from pinwheel.errors import (
 from pinwheel.settings import Settings
 from pinwheel.store import encoding, keys
 from pinwheel.store.connection import COMMAND_SECONDS, UNREACHABLE, AsyncClient, Client
+from pinwheel.store.gathering import Gathering
 from pinwheel.store.wire import pack, unpack
 
 log = structlog.get_logger()
@@ -69,13 +70,15 @@ class Answer:
 
 
 class Encoder:
-    def __init__(self, client: Client, commands: AsyncClient, blocking: AsyncClient, settings: Settings) -> None:
+    def __init__(
+        self, client: Client, commands: AsyncClient, blocking: AsyncClient, gathering: Gathering, settings: Settings
+    ) -> None:
         self._client = client
         self._commands = commands
         self._blocking = blocking
         self._seconds = settings.encode_seconds
         self._replies = keys.replies(uuid4().hex)
-        self._push = commands.register_script(encoding.PUSH)
+        self._gathering = gathering
         self._waiting: dict[str, asyncio.Future[bytes]] = {}
         self._listening = asyncio.Event()
         self._alive_until = 0.0
@@ -190,10 +193,8 @@ class Encoder:
             packed = pack(asked | more, {} if blob else {"images": images})
             request = encoding.request(request_id, images.nbytes, packed)
             model = encoding.model_key(asked["model"], asked["version"])
-            waiting = await self._push(
-                keys=[keys.ENCODE_READY],
-                args=[encoding.LISTS, model, request, expires, encoding.MOST_WAITING],
-            )
+            args = [encoding.LISTS, model, request, expires, encoding.MOST_WAITING]
+            waiting = await self._gathering.eval(encoding.PUSH, [keys.ENCODE_READY], args)
         except UNREACHABLE as error:
             raise StoreUnavailable("The store does not answer.", retry_after_seconds=2) from error
         if waiting < 0:

@@ -81,7 +81,7 @@ class FilterView:
     options: MosaicOptions
 
 
-def _view(
+async def _view(
     format: Annotated[str | None, Query(description="png, webp, svg, npy, npz or json, instead of Accept.")] = None,
     kind: Annotated[Kind, Query(description="Dictionary columns, or rows of the encoder.")] = "decoder",
     layer: Annotated[int | None, Query(ge=0, description="Layer of a stack, from 0; the top one without.")] = None,

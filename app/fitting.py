@@ -248,8 +248,10 @@ def check_layer_of(model: Record, layer: int | None, pointer: str) -> None:
 
 
 def check_passes(model: Record, layer: int | None, passes: int | None, pointer: str) -> None:
+    if passes is None:
+        return
     kind = layers(ANY_SPEC.validate_python(model["spec"]))[-1 if layer is None else layer].model.encoder.kind
-    if passes is not None and kind != "recurrent":
+    if kind != "recurrent":
         detail = f"passes is {passes} and the encoder {kind!r} has none; leave them out"
         raise refused(pointer, "no_passes", detail)
 

@@ -32,7 +32,7 @@ class Preference:
         return cls("respond-async" in found, seconds)
 
 
-def _preference(request: Request) -> Preference:
+async def _preference(request: Request) -> Preference:
     return Preference.of(request.headers.getlist("prefer"))
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from app.encoder import Encoder
+from app.model_lookup import ModelLookup
 from app.queue import JobQueue
 from app.reaper import reap_forever
 from app.watch import Watch
@@ -16,6 +17,7 @@ from pinwheel.settings import Settings, settings
 from pinwheel.store.artifacts import Artifacts
 from pinwheel.store.connection import AsyncClient, Client, connect, connect_async, connect_blocking_async
 from pinwheel.store.datasets import Datasets
+from pinwheel.store.gathering import Gathering
 from pinwheel.store.inferences import Inferences
 from pinwheel.store.jobs import JobStore
 from pinwheel.store.models import Models
@@ -30,6 +32,7 @@ class Services:
     jobs: JobStore
     datasets: Datasets
     models: Models
+    lookup: ModelLookup
     inferences: Inferences
     queue: JobQueue
     watch: Watch
@@ -42,6 +45,7 @@ async def running() -> AsyncIterator[Services]:
     config = settings()
     url = config.store_url
     client, commands, blocking = connect(url), connect_async(url), connect_blocking_async(url)
+    models, gathering = Models(client), Gathering(commands)
     services = Services(
         settings=config,
         client=client,
@@ -49,11 +53,12 @@ async def running() -> AsyncIterator[Services]:
         artifacts=Artifacts(config.data_dir),
         jobs=JobStore(client, config),
         datasets=Datasets(client),
-        models=Models(client),
+        models=models,
+        lookup=ModelLookup(models, gathering),
         inferences=Inferences(client),
         queue=JobQueue(url),
         watch=Watch(blocking),
-        encoder=Encoder(client, commands, blocking, config),
+        encoder=Encoder(client, commands, blocking, gathering, config),
     )
     readers = [
         asyncio.create_task(services.watch.run()),
@@ -72,7 +77,8 @@ async def running() -> AsyncIterator[Services]:
         client.close()
 
 
-def services_of(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
+    """Needs no thread, as every dependency that is no coroutine does."""
     found: Services = request.app.state.services
     return found
 

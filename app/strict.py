@@ -15,8 +15,10 @@ def _known(dependant: Dependant) -> set[str]:
     return own.union(*(_known(below) for below in dependant.dependencies))
 
 
-def known_query(request: Request) -> None:
+async def known_query(request: Request) -> None:
     """Dependency of every route: `InvalidConfig` for a query parameter that the route does not have."""
+    if not request.query_params:
+        return
     route = request.scope.get("route")
     if not isinstance(route, APIRoute) or (route.openapi_extra or {}).get("x-reads-its-query"):
         return

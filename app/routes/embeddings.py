@@ -41,7 +41,7 @@ BODY_DOC: dict[str, Any] = {
 async def create_embeddings(request: Request, services: Held) -> Response:
     """Features of images in the form of OpenAI's embeddings; errors also carry the `error` that its clients read."""
     asked = _asked(await json_body(request))
-    record = await run_in_threadpool(services.models.find, asked.model)
+    record = await services.lookup.find(asked.model)
     check_layer_of(record, asked.layer, "#/layer")
     check_dimensions(asked, math.prod(feature_shape(record, asked.layer)))
     start = time.perf_counter()

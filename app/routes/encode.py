@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.documented import content, errors
 from app.encode_jobs import ended, submit
-from app.encode_requests import Asked, read, received
+from app.encode_requests import QUICK_BYTES, Asked, read, received
 from app.fitting import check_layer_of, check_passes, check_topk, check_topk_of_code
 from app.formats import features, named_arrays
 from app.formats.negotiate import choose
@@ -65,7 +65,7 @@ Format = Annotated[str | None, Query(description="Format of the answer, instead 
 
 
 async def _asked(model: str, request: Request, services: Held) -> Asked:
-    record = await run_in_threadpool(services.models.find, model)
+    record = await services.lookup.find(model)
     async with received(request, services) as body:
         return await read(body, record, services)
 
@@ -109,7 +109,7 @@ async def encode_images(
     """
     chosen = choose(request.headers.get("accept"), format, features.FORMATS)
     form = Form.of(chosen, sparse, dtype, auto=chosen == "npz")
-    record = await run_in_threadpool(services.models.find, model)
+    record = await services.lookup.find(model)
     check_layer_of(record, layer, "#/query/layer")
     check_passes(record, layer, passes, "#/query/passes")
     pooling = Pooling(pool, stride)
@@ -154,11 +154,13 @@ async def _encoded(
         detail = f"There was no answer within the {preferred.wait_seconds:g} s of Prefer: wait."
         raise NoWorker(detail, retry_after_seconds=2) from None
     found, name, version = answer.arrays["features"], asked.record["name"], asked.record["version"]
-    body, media_type = await run_in_threadpool(
-        lambda: features.encode(
-            features.select(found, *kept), form.format, form.sparse, np.dtype(form.dtype), name, version
-        )
-    )
+
+    def written() -> tuple[bytes, str]:
+        selected = features.select(found, *kept)
+        return features.encode(selected, form.format, form.sparse, np.dtype(form.dtype), name, version)
+
+    quick = found.nbytes <= QUICK_BYTES and form.format in ("json", "npy")
+    body, media_type = written() if quick else await run_in_threadpool(written)
     return Response(body, media_type=media_type, headers=asked.headers(answer))
 
 

@@ -31,14 +31,14 @@ BODY_DOC: dict[str, Any] = {
 }
 
 
-def _found(model: str, services: Held, version: str | None = None) -> Record:
+async def _found(model: str, services: Held, version: str | None = None) -> Record:
     """The record of the version that the path names, the newest without."""
     name, own = split(model)
     if version is None:
-        return services.models.find(model)
+        return await services.lookup.find(model)
     if own is not None and str(own) != version:
         raise NotFound(f"The path names version {version[:100]} of {model}; leave one of them out.")
-    return services.models.find(f"{name}@{version}")
+    return await services.lookup.find(f"{name}@{version}")
 
 
 Found = Annotated[Record, Depends(_found)]

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from pinwheel.errors import InUse, NotFound
@@ -11,6 +13,19 @@ from pinwheel.store.connection import Client
 from pinwheel.store.datasets import LIVE
 from pinwheel.store.pages import Page, page_of_index
 from pinwheel.store.scripts import Scripts
+
+# KEYS a model's hash; ARGV a version, or '' for the newest → its record ('' where there is none) and all fields
+FIND = """
+local fields, wanted = redis.call('HKEYS', KEYS[1]), ARGV[1]
+if wanted == '' then
+  local newest = 0
+  for _, field in ipairs(fields) do
+    newest = math.max(newest, tonumber(string.match(field, '^v(%d+)$')) or 0)
+  end
+  wanted = string.format('%d', newest)
+end
+return {redis.call('HGET', KEYS[1], 'v' .. wanted) or '', unpack(fields)}
+"""
 
 
 def used_by(name: str, version: int) -> str:
@@ -26,10 +41,25 @@ def split(reference: str) -> tuple[str, int | None]:
     return name, int(version) if at else None
 
 
-def newest(fields: list[bytes]) -> int | None:
-    """The highest version among the fields of a model's hash."""
-    versions = [int(field[1:]) for field in fields if field.startswith(b"v")]
-    return max(versions, default=None)
+def find_call(reference: str) -> tuple[list[str], list[str]]:
+    """Keys and arguments of `FIND`. Raises `NotFound` for what cannot be a model's name."""
+    name, version = split(reference)
+    return [keys.model(name)], [str(version or "")]
+
+
+def found(answer: Sequence[bytes]) -> dict[str, Any] | None:
+    """The record of one version, with the list of all `versions`, from what `FIND` answers."""
+    raw, *fields = answer
+    if not raw:
+        return None
+    versions = sorted(int(field[1:]) for field in fields if field.startswith(b"v"))
+    return {**_parsed(raw), "versions": versions}
+
+
+@lru_cache(maxsize=64)
+def _parsed(raw: bytes) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(raw)
+    return record
 
 
 class Models:
@@ -39,14 +69,10 @@ class Models:
 
     def find(self, reference: str) -> dict[str, Any]:
         """The record of one version, with the list of all `versions`."""
-        name, version = split(reference)
-        fields = self.client.hkeys(keys.model(name))
-        wanted = newest(fields) if version is None else version
-        raw = self.client.hget(keys.model(name), f"v{wanted}") if wanted else None
-        if raw is None:
+        called, given = find_call(reference)
+        record = found(self.client.eval(FIND, len(called), *called, *given))
+        if record is None:
             raise NotFound(f"There is no model {reference!r}; there are: {', '.join(self._names()) or 'none yet'}.")
-        record: dict[str, Any] = json.loads(raw)
-        record["versions"] = sorted(int(field[1:]) for field in fields if field.startswith(b"v"))
         return record
 
     def _names(self) -> list[str]:
