@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 import numpy as np
@@ -40,6 +40,7 @@ ERRORS: dict[str, type[PinwheelError]] = {
     "invalid_dataset": InvalidDataset,
     "model_loading": ModelLoading,
 }
+Message: TypeAlias = tuple[dict[str, Any], dict[str, NDArray[Any]]]  # header, arrays
 PIECE_BYTES = 2 * 1024 * 1024
 PIECES_AT_ONCE = 3
 MOST_TIMES_ASKED = 3
@@ -79,7 +80,7 @@ class Encoder:
         self._seconds = settings.encode_seconds
         self._replies = keys.replies(uuid4().hex)
         self._gathering = gathering
-        self._waiting: dict[str, asyncio.Future[bytes]] = {}
+        self._waiting: dict[str, asyncio.Future[Message]] = {}
         self._listening = asyncio.Event()
         self._alive_until = 0.0
 
@@ -91,7 +92,8 @@ class Encoder:
                     await answers.subscribe(self._replies)
                     async for message in answers.listen():
                         if message["type"] == "message":
-                            self._complete(message["data"])
+                            for answer in encoding.answers_in(message["data"]):
+                                self._complete(answer)
                         else:  # subscribed: for the first time, or again after the connection broke
                             self._lose()
                             self._listening.set()
@@ -108,9 +110,10 @@ class Encoder:
                 future.set_exception(Unheard)
 
     def _complete(self, message: bytes) -> None:
-        future = self._waiting.pop(unpack(message)[0]["id"], None)
+        read = unpack(message)
+        future = self._waiting.pop(read[0]["id"], None)
         if future and not future.done():
-            future.set_result(message)
+            future.set_result(read)
 
     async def ask(
         self,
@@ -155,7 +158,7 @@ class Encoder:
 
     async def _ask_once(self, asked: dict[str, Any], images: NDArray[Any]) -> Answer:
         request_id = uuid4().hex
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = future
         answered = False
         try:
@@ -170,7 +173,7 @@ class Encoder:
                 await self._give_up(request_id)
         return await self._read(request_id, message)
 
-    async def _first(self, future: "asyncio.Future[bytes]") -> bytes:
+    async def _first(self, future: "asyncio.Future[Message]") -> Message:
         """The answer, unless the client goes away before it comes."""
         gone = client_gone.get()
         async with asyncio.timeout(self._seconds):
@@ -214,8 +217,8 @@ class Encoder:
                 pipeline.delete(keys.blob(request_id))
                 await pipeline.execute()
 
-    async def _read(self, request_id: str, message: bytes) -> Answer:
-        header, arrays = unpack(message)
+    async def _read(self, request_id: str, message: Message) -> Answer:
+        header, arrays = message
         if header["blob"]:
             try:
                 body = await run_in_threadpool(self._client.getdel, keys.blob(request_id))

@@ -10,7 +10,7 @@ from pinwheel.cli.models import _format
 from pinwheel.cli.session import USAGE, Session, binary, fail, note
 
 if TYPE_CHECKING:
-    from pinwheel.client import Client
+    from pinwheel.client import Client, Job
 
 FORMATS = ("npy", "npz", "json", "arrow", "parquet", "safetensors")
 
@@ -71,16 +71,25 @@ def encode(
 
 def _job(client: "Client", model: str, data: str, fields: dict[str, Any], out: str | None) -> None:
     job = client.encode_dataset(model=model, dataset=data, **fields)
-    if out is None or out == "-":
-        note(f"{job.id} {job.status}")
-        return follow(job, as_json=False, picture=False)
     note(f"{job.id} {job.status}")
+    if out is None:
+        return follow(job, as_json=False, picture=False)
     job.wait(progress=True)
-    if job.status == "succeeded":
-        path = job.download(out, fields["output"]["format"])
-        note(f"{path}: {path.stat().st_size} bytes")
-        return None
-    return follow(job, as_json=False, picture=False)  # says why
+    if job.status != "succeeded":
+        return follow(job, as_json=False, picture=False)  # says why
+    format = fields["output"]["format"]
+    if out == "-":
+        return binary(_result(job, format), out)
+    path = job.download(out, format)
+    return note(f"{path}: {path.stat().st_size} bytes")
+
+
+def _result(job: "Job", format: str) -> bytes:
+    """By way of a file, since the result may be of any size and a download that breaks goes on."""
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="pinwheel-") as folder:
+        return job.download(Path(folder) / "result", format).read_bytes()
 
 
 def _images(files: list[Path]) -> Any:
@@ -89,13 +98,12 @@ def _images(files: list[Path]) -> Any:
         import sys
 
         return sys.stdin.buffer.read()
+    from pinwheel.client.archives import pictures_in
+
     found: list[Path] = []
     for path in files:
         if path.is_dir():
-            inside = sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))
-            if not inside:
-                raise ValueError(f"the folder {path} is empty")
-            found += inside
+            found += pictures_in(path)
         elif path.exists():
             found.append(path)
         else:

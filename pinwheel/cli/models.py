@@ -95,7 +95,7 @@ def filters(
 ) -> None:
     """The filters of a model, or of a training as it is now, as a picture, an array or JSON.
 
-    Without -o a terminal that can shows the picture itself.
+    Without -o a terminal that can shows the picture itself, as much of it as has room.
     Example: pinwheel filters digits -o filters.png --order usage
     """
     session: Session = context.obj

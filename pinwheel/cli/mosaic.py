@@ -8,16 +8,18 @@ if TYPE_CHECKING:
 
 
 def blocks(png: bytes, columns: int, rows: int) -> "Text":
-    """The picture of a PNG file in at most so many columns and rows of characters."""
+    """The picture of a PNG file; what does not fit into so many columns and rows of characters is cut off.
+
+    Made smaller, filters would become gray.
+    """
     import numpy as np
     from PIL import Image
     from rich.style import Style
     from rich.text import Text
 
     picture: Any = Image.open(io.BytesIO(png)).convert("RGB")
-    share = min(1.0, columns / picture.width, 2 * rows / picture.height)
-    width, height = max(1, int(picture.width * share)), max(2, int(picture.height * share) // 2 * 2)
-    pixels = np.asarray(picture.resize((width, height), Image.Resampling.BOX))
+    width, height = min(columns, picture.width), min(2 * rows, picture.height + picture.height % 2)
+    pixels = np.asarray(picture.crop((0, 0, width, height)))  # black where there is no picture
     text = Text(no_wrap=True)
     for row in range(0, height, 2):
         for upper, lower in zip(pixels[row].tolist(), pixels[row + 1].tolist(), strict=True):

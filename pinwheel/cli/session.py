@@ -1,6 +1,7 @@
 """What every command that asks a service shares: the client, what goes to stdout, and what a failure becomes."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from pinwheel.client import Client
 
-FAILED, USAGE, CANCELLED, UNREACHABLE, INTERRUPTED = 1, 2, 3, 4, 130
+FAILED, USAGE, CANCELLED, UNREACHABLE, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 4, 130, 141
 JSON_HELP = "With --json stdout is JSON."
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 EXIT_OF = {"succeeded": 0, "failed": FAILED, "cancelled": CANCELLED}
@@ -34,6 +35,9 @@ class Session:
         try:
             with Client(self.url, self.api_key) as client:
                 yield client
+        except BrokenPipeError:  # whoever read stdout has gone, as `head` does; nothing more is said there
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(BROKEN_PIPE) from None
         except PinwheelError as error:
             unreachable = isinstance(error, Unavailable) and not isinstance(error, TooManyRequests)
             status = UNREACHABLE if unreachable else USAGE if 400 <= error.status < 500 else FAILED
@@ -74,7 +78,10 @@ def binary(content: bytes, path: str | None) -> None:
         return
     from pathlib import Path
 
-    Path(str(path)).write_bytes(content)
+    try:
+        Path(str(path)).write_bytes(content)
+    except OSError as error:
+        fail(str(error), USAGE)
     note(f"{path}: {len(content)} bytes")
 
 
@@ -90,7 +97,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for number, name in enumerate(columns):
-        shown.add_column(name, overflow="fold" if number else "ellipsis", no_wrap=number == 0)
+        shown.add_column(name, overflow="ellipsis", no_wrap=number == 0)  # narrow: lines break between words
     for row in texts:
         shown.add_row(*row)
     Console(highlight=False).print(shown)

@@ -17,12 +17,18 @@ def zip_folder(target: IO[bytes], folder: Path) -> None:
     Where all images lie in folders of `folder`, the service takes the names of these for their labels. Raises
     ValueError where there is no image.
     """
-    paths = sorted(image_files(folder), key=lambda path: path.relative_to(folder).as_posix())
-    if not paths:
-        raise ValueError(f"there is no image in the folder {folder}; files are taken that end in {', '.join(SUFFIXES)}")
+    paths = pictures_in(folder)
     with zipfile.ZipFile(target, "w") as archive:
         for path in paths:
             _write(archive, path.relative_to(folder).as_posix(), path.read_bytes())
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Every image below a folder, by its path there. Raises ValueError where there is none."""
+    paths = sorted(image_files(folder), key=lambda path: path.relative_to(folder).as_posix())
+    if not paths:
+        raise ValueError(f"there is no image in the folder {folder}; files are taken that end in {', '.join(SUFFIXES)}")
+    return paths
 
 
 def image_files(folder: Path) -> Iterator[Path]:

@@ -7,9 +7,11 @@ that dies between two steps leaves nothing behind but what it had taken: the mod
 A request is `id` (32 characters), the bytes of its images (12 digits) and what `wire.pack` made. Small images travel
 in it, larger ones under a key of their own. Both expire. Answers are published, not stored: a publication costs no
 write to the append-only file, and whoever does not listen any more does not want it. A large one publishes its key.
+All answers of a batch to one server are one publication.
 Callers who have gone are named in `encode:gone`; their requests are dropped as they are taken.
 """
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pinwheel.store import keys
@@ -30,6 +32,20 @@ TAKE = (_SCRIPTS / "take.lua").read_text()
 
 def request(request_id: str, size_bytes: int, packed: bytes) -> bytes:
     return b"%s%012d%s" % (request_id.encode(), size_bytes, packed)
+
+
+def publication(answers: Iterable[bytes]) -> bytes:
+    """Answers side by side, each behind its length in 4 bytes, little-endian."""
+    return b"".join(len(answer).to_bytes(4, "little") + answer for answer in answers)
+
+
+def answers_in(published: bytes) -> Iterator[bytes]:
+    """What `publication` put together."""
+    start = 0
+    while start < len(published):
+        end = start + 4 + int.from_bytes(published[start : start + 4], "little")
+        yield published[start + 4 : end]
+        start = end
 
 
 def model_key(name: str, version: int) -> str:

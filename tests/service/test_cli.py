@@ -229,6 +229,46 @@ def test_events_are_lines_of_json(run: Run, trained: dict[str, Any]) -> None:
     assert events[-1]["type"] == "done"
 
 
+def test_who_reads_no_further_ends_it_quietly(
+    process: Callable[..., "subprocess.Popen[str]"], trained: dict[str, Any]
+) -> None:
+    followed = process("job", "follow", trained["id"], "--json")
+    assert followed.stdout is not None
+    assert followed.stderr is not None
+    assert json.loads(followed.stdout.readline())["type"]
+    followed.stdout.close()  # as `head -1` does
+    complaints = followed.stderr.read()
+    assert followed.wait(30) in (0, 141)  # 0 where the pipe took all lines before it was closed
+    assert "does not answer" not in complaints
+    assert "Traceback" not in complaints
+
+
+def test_a_place_that_is_not_there_is_told_of(run: Run, trained: dict[str, Any], tmp_path: Path) -> None:
+    refused = run("filters", trained["model"], "-o", tmp_path / "missing" / "x.png")
+    assert refused.exit_code == 2
+    assert "No such file or directory" in refused.stderr
+
+
+def test_folders_are_encoded_without_what_is_no_picture(
+    run: Run, trained: dict[str, Any], digits: Digits, tmp_path: Path
+) -> None:
+    for number in range(3):
+        Image.fromarray(digits[0][number].squeeze()).save(tmp_path / f"{number}.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    good(run("encode", trained["model"], tmp_path, "-o", tmp_path / "some.npy"))
+    assert np.load(tmp_path / "some.npy").shape[0] == 3
+    (tmp_path / "empty").mkdir()
+    refused = run("encode", trained["model"], tmp_path / "empty", "-o", tmp_path / "none.npy")
+    assert refused.exit_code == 2
+    assert ".png" in refused.stderr
+
+
+def test_features_of_a_data_set_go_to_stdout(run: Run, trained: dict[str, Any], few_digits: str) -> None:
+    encoded = run("encode", trained["model"], "--data", few_digits, "-o", "-", "--format", "npy")
+    assert encoded.exit_code == 0, encoded.stderr
+    assert np.load(io.BytesIO(encoded.stdout_bytes)).shape[0] > 0
+
+
 def test_a_terminal_sees_the_filters_form(service: Service, trained: dict[str, Any]) -> None:
     leader, follower = pty.openpty()
     command = [sys.executable, "-m", "pinwheel.cli", "--url", service.url, "job", "follow", trained["id"]]

@@ -182,11 +182,14 @@ class EncodeService:
 
     def _send(self, answers: list[tuple[Request, dict[str, Any], Arrays]]) -> None:
         pipeline = self._commands.pipeline(transaction=False)
+        published: dict[str, list[bytes]] = {}
         for request, header, arrays in answers:
             message = pack({"id": request.id, "blob": False, **header}, arrays)
             if len(message) > encoding.INLINE_BYTES:
                 pipeline.set(keys.blob(request.id), message, ex=encoding.ANSWER_SECONDS)
                 message = pack({"id": request.id, "blob": True}, {})
-            pipeline.publish(request.reply, message)
+            published.setdefault(request.reply, []).append(message)
+        for channel, messages in published.items():
+            pipeline.publish(channel, encoding.publication(messages))
         with contextlib.suppress(*UNREACHABLE):  # the caller gives up by its deadline and may ask again
             pipeline.execute()
