@@ -76,7 +76,7 @@ class Idempotency:
 
     async def _once(self, key: str, scope: Scope, receive: Receive, send: Send) -> None:
         services: Services = scope["app"].state.services
-        name = keys.answer(hashlib.sha256(key.encode()).hexdigest())
+        name = keys.answer(hashlib.sha256(f"{scope.get('key_name', '')}\n{key}".encode()).hexdigest())
         owner = uuid4().hex
         reserved = await services.commands.eval(RESERVE, 1, name, owner, RESERVED_SECONDS)
         if reserved:

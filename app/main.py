@@ -8,7 +8,8 @@ from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app import problems
-from app.documented import Problem, ProblemEntry
+from app.access import Access, scope_of
+from app.documented import Problem, ProblemEntry, errors
 from app.formats.embeddings import EmbeddingRequest
 from app.gone import Gone
 from app.idempotency import Idempotency
@@ -70,6 +71,7 @@ def create_app() -> FastAPI:
     app.add_middleware(Gone)
     app.add_middleware(Idempotency)
     app.add_middleware(BodyLimit, settings=settings())
+    app.add_middleware(Access, settings=settings())
     app.add_middleware(RequestContext)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
@@ -83,8 +85,25 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas |= schema.pop("$defs", {})
             schemas[model.__name__] = schema
+        _tell_of_keys(document)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _tell_of_keys(document: dict[str, Any]) -> None:
+    """Where the service has keys, every route but the public ones asks for one, in one of three ways."""
+    schemes = document["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "basic": {"type": "http", "scheme": "basic", "description": "The key as password."},
+        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    ways: list[dict[str, list[str]]] = [{}]
+    ways += [{name: []} for name in schemes]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if scope_of(method.upper(), path) is not None:
+                operation["security"] = ways
+                operation["responses"].update({str(status): told for status, told in errors(401, 403).items()})
 
 
 app = create_app()

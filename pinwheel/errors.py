@@ -2,6 +2,8 @@
 
     PinwheelError                      code                       HTTP status
     ├── InvalidRequest                 invalid_request            400
+    ├── Unauthenticated                unauthenticated            401
+    ├── Forbidden                      forbidden                  403
     ├── NotFound                       not_found                  404
     ├── NotAcceptable                  not_acceptable             406
     ├── Conflict
@@ -52,6 +54,14 @@ class PinwheelError(Exception):
 
 class InvalidRequest(PinwheelError):
     status, code, title = 400, "invalid_request", "The request cannot be read"
+
+
+class Unauthenticated(PinwheelError):
+    status, code, title = 401, "unauthenticated", "A key is needed"
+
+
+class Forbidden(PinwheelError):
+    status, code, title = 403, "forbidden", "This is not allowed"
 
 
 class NotFound(PinwheelError):

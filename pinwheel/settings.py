@@ -3,8 +3,10 @@
 from functools import cache
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pinwheel.access import read_keys
 
 MEBIBYTE = 1024 * 1024
 
@@ -20,6 +22,14 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the server listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the server listens on; 0 takes a free one.")
+    api_keys: str = Field(
+        "",
+        description="Keys, `name:scope:hash` as `pinwheel key` prints them, commas between; empty: none is asked for.",
+        repr=False,
+    )
+    allowed_hosts: str = Field(
+        "", description="Names, with commas between, by which the service is asked, as behind a proxy."
+    )
     log_level: str = Field("info", description="debug, info, warning or error.")
 
     lease_seconds: float = Field(15.0, gt=0, description="A worker silent for this long has lost its job.")
@@ -56,6 +66,12 @@ class Settings(BaseSettings):
         2.0, ge=0, description="How long a request waits for its model to be loaded before it is told to come again."
     )
     idempotency_seconds: int = Field(86_400, ge=1, description="How long the answer to an `Idempotency-Key` is kept.")
+
+    @field_validator("api_keys")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        read_keys(text)
+        return text
 
     @property
     def store_url(self) -> str:

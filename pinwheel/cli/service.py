@@ -52,7 +52,7 @@ def demo(exit_: Exit = False, out: Out = Path("demo"), data: Data = None, port: 
 
     try:
         with interrupted_once():
-            run_demo(_service(port, None, data, 1, False, False), out, stay=not exit_)
+            run_demo(_service(port, None, data, 1, False, False, {"PINWHEEL_API_KEYS": ""}), out, stay=not exit_)
     except CannotStart as problem:
         _fail(str(problem), problem.exit_code)
     except PinwheelError as problem:
@@ -65,7 +65,13 @@ def demo(exit_: Exit = False, out: Out = Path("demo"), data: Data = None, port: 
 
 
 def _service(
-    port: int | None, host: str | None, data: Path | None, workers: int, no_embedded: bool, insecure: bool
+    port: int | None,
+    host: str | None,
+    data: Path | None,
+    workers: int,
+    no_embedded: bool,
+    insecure: bool,
+    environment: dict[str, str] | None = None,
 ) -> "Service":
     """The service that the options ask for; what they leave out comes from the environment."""
     from pinwheel.up import CannotStart, Service
@@ -82,6 +88,7 @@ def _service(
         redis_url=config.redis_url,
         insecure=insecure,
         log_level=config.log_level,
+        environment=environment,
     )
 
 

@@ -15,11 +15,13 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def check_exposure(host: str, insecure: bool) -> None:
-    if not insecure and not is_loopback(host):
+def check_exposure(host: str, allowed: bool) -> None:
+    """`allowed`: keys are asked for, or somebody said so. Raises `CannotStart`."""
+    if not allowed and not is_loopback(host):
         raise CannotStart(
             f"Refusing to listen on {host}: other machines could reach it, and whoever can may train, read "
-            "and delete. Use 127.0.0.1, or add --insecure if the network is trusted.",
+            "and delete. Use 127.0.0.1, set PINWHEEL_API_KEYS (`pinwheel key` makes one), or add --insecure if the "
+            "network is trusted.",
             exit_code=2,
         )
 

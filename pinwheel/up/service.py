@@ -55,7 +55,8 @@ class Service:
         """`port` 0 takes a free one; `workers` train; without `redis_url` the embedded store runs in `data_dir`/store.
         `environment` adds to what the processes inherit. Raises `CannotStart` for an address that must not be used.
         """
-        check_exposure(host, insecure)
+        keys = (environment or {}).get("PINWHEEL_API_KEYS", os.environ.get("PINWHEEL_API_KEYS", ""))
+        check_exposure(host, insecure or bool(keys.strip()))
         self.data_dir = data_dir.resolve()
         self.logs = self.data_dir / "logs"
         self.host, self.port, self.workers = host, port, workers

@@ -173,14 +173,14 @@ def _lives(pid: int) -> bool:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_addresses_of_this_machine_may_be_used(host: str) -> None:
-    check_exposure(host, insecure=False)
+    check_exposure(host, allowed=False)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "example.org"])  # noqa: S104
 def test_addresses_that_others_reach_need_insecure(host: str) -> None:
-    check_exposure(host, insecure=True)
+    check_exposure(host, allowed=True)
     with pytest.raises(CannotStart, match="--insecure") as refused:
-        check_exposure(host, insecure=False)
+        check_exposure(host, allowed=False)
     assert refused.value.exit_code == 2
 
 
