@@ -1,4 +1,5 @@
-"""Looks after jobs every few seconds: takes them from workers that fell silent, sends lost messages again, tidies."""
+"""Looks after jobs every few seconds: takes them from workers that fell silent, sends lost messages again, files
+what has ended, tidies."""
 
 import asyncio
 import time
@@ -11,6 +12,7 @@ from pinwheel.states import TERMINAL, State
 from pinwheel.store import keys
 from pinwheel.store.artifacts import Artifacts
 from pinwheel.store.connection import UNREACHABLE
+from pinwheel.store.filing import file_ended
 from pinwheel.store.jobs import JobStore
 
 log = structlog.get_logger()
@@ -23,6 +25,7 @@ async def reap_forever(store: JobStore, queue: JobQueue, artifacts: Artifacts, e
         try:
             await anyio.to_thread.run_sync(reap, store, queue)
             await anyio.to_thread.run_sync(sweep_inputs, store, artifacts)
+            await anyio.to_thread.run_sync(file_ended, store.client, artifacts)
         except UNREACHABLE as error:
             log.warning("store unreachable", error=str(error))
         except Exception:  # the reaper must outlive whatever it meets

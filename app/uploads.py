@@ -21,6 +21,7 @@ from pinwheel.builtin import BUILTIN
 from pinwheel.errors import InvalidConfig, InvalidDataset, InvalidRequest
 from pinwheel.ids import new_id
 from pinwheel.specs.builtin import BuiltinRequest
+from pinwheel.store.artifacts import RECORD, write_json
 from pinwheel.times import timestamp
 
 FILE_FIELDS = ("file", "image", "images", "labels")
@@ -133,6 +134,7 @@ def _register(
 ) -> tuple[dict[str, Any], bool]:
     dataset_id = new_id("ds")
     record = {"id": dataset_id, "name": name, "status": "ready", **manifest, "created_at": timestamp()}
+    write_json(stored / RECORD, record)
     services.artifacts.adopt(stored, services.artifacts.dataset(dataset_id))
     try:
         kept = services.datasets.add(record)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from pinwheel import __version__
-from pinwheel.cli import data, doctor, encode, jobs, key, models, recipes, service, train
+from pinwheel.cli import data, doctor, encode, jobs, key, models, recipes, reindex, service, train
 from pinwheel.cli.session import JSON_HELP, Session
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ app.command(rich_help_panel=HERE)(service.up)
 app.command(rich_help_panel=HERE)(service.demo)
 app.command(rich_help_panel=HERE)(doctor.doctor)
 app.command(rich_help_panel=HERE)(key.key)
+app.command(rich_help_panel=HERE)(reindex.reindex)
 app.command(rich_help_panel=THERE)(recipes.recipes)
 app.command(rich_help_panel=THERE)(train.train)
 app.add_typer(data.app, name="data", rich_help_panel=THERE)

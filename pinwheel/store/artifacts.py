@@ -1,7 +1,8 @@
 """The artifact folder: everything too large for Redis. Files appear whole or not at all.
 
-datasets/{dataset}/       images.npy  [offsets.npy, shapes.npy]  [labels.npy]  manifest.json
+datasets/{dataset}/       images.npy  [offsets.npy, shapes.npy]  [labels.npy]  manifest.json  record.json
 jobs/{job}/               checkpoints/{token}-{step}.safetensors   previews/{step:09d}.safetensors   result/
+                          job.json.gz once it has ended
 inputs/{job}/             images of an encode request that became a job, like a data set; gone when it ends
 models/{name}/{version}/  weights.safetensors  units.safetensors  [patches.safetensors]  model.json
 staging/                  uploads and results on their way; emptied at every start
@@ -15,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+RECORD = "record.json"  # of a data set, as the registry has it
 
 
 class Artifacts:

@@ -6,6 +6,7 @@ pinwheel:jobs                zset     every job id, in order of time (scores are
 pinwheel:jobs:{state}        zset     the same by state
 pinwheel:leases              zset     job id by the end of its lease, server milliseconds
 pinwheel:unsent              zset     queued job id by when its message is to be sent (again)
+pinwheel:unfiled             set      ended jobs that are not yet written to the artifact folder
 pinwheel:activity            stream   "job X has event N": what the API's one reader waits on
 pinwheel:dataset:{id}        hash     one data set     pinwheel:datasets  zset     pinwheel:digests  hash digest → id
 pinwheel:model:{name}        hash     records of versions (`v3`) and `reserved`   pinwheel:models  zset
@@ -22,6 +23,7 @@ PREFIX = "pinwheel:"
 JOBS = PREFIX + "jobs"
 LEASES = PREFIX + "leases"
 UNSENT = PREFIX + "unsent"
+UNFILED = PREFIX + "unfiled"
 ACTIVITY = PREFIX + "activity"
 DATASETS = PREFIX + "datasets"
 DIGESTS = PREFIX + "digests"

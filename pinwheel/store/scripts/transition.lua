@@ -56,7 +56,10 @@ else
   redis.call('HDEL', key, 'worker')
 end
 if to == 'queued' then redis.call('ZADD', P .. 'unsent', at + resend_ms, id) else redis.call('ZREM', P .. 'unsent', id) end
-if terminal[to] then redis.call('HSET', key, 'finished_at', rfc3339(at)) end
+if terminal[to] then
+  redis.call('HSET', key, 'finished_at', rfc3339(at))
+  redis.call('SADD', P .. 'unfiled', id)
+end
 
 extra['status'] = to
 extra['attempt'] = attempt
