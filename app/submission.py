@@ -54,6 +54,7 @@ def resolve_train(request: TrainJob, services: Services) -> tuple[dict[str, Any]
         "spec": spec.model_dump(mode="json"),
         "publish_as": request.publish_as or request.recipe or "model",
         "publish_on_cancel": request.publish_on_cancel,
+        "max_seconds": request.max_seconds,
         "max_attempts": request.max_attempts,
         "metadata": request.metadata,
         "progress": progress_at(0, costs.all_steps(spec, images), 0),

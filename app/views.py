@@ -44,6 +44,8 @@ def job_view(job: dict[str, Any]) -> dict[str, Any]:
         "metadata": job.get("metadata") or {},
         "links": links,
     }
+    if job["type"] == "train":
+        view["max_seconds"] = job.get("max_seconds")
     if job["type"] == "encode":
         chosen = {name: job.get(name) for name in ("layer", "passes", "pool", "stride", "output")}
         view |= chosen | {"result": job.get("result")}

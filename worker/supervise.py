@@ -7,6 +7,7 @@ lease is lost.
 
 import contextlib
 import json
+import math
 import os
 import queue
 import shutil
@@ -110,6 +111,8 @@ class Supervisor:
         self._pending: Report = ({}, [])
         self._told: str | None = None
         self._kill_at: float | None = None
+        self._started = time.monotonic()
+        self._out_of_time = False
 
     def run(self) -> None:
         """Train until the trainer's last word, then write what came of it."""
@@ -197,15 +200,24 @@ class Supervisor:
             time.sleep(TICK_SECONDS / 5)
 
     def _obey(self, trainer: Trainer, state: State, now: float) -> None:
-        if state is State.RUNNING and not self.leaving.is_set():
+        stop = state is not State.RUNNING or self.leaving.is_set()
+        if not stop and not self._told and self._trained_seconds() >= self.claim.job.get("max_seconds", math.inf):
+            self._out_of_time = stop = True
+        if not stop:
             return
-        publish = state is State.CANCELLING and self.claim.job.get("publish_on_cancel") == "True"
+        cancelled = state is State.CANCELLING and self.claim.job.get("publish_on_cancel") == "True"
+        publish = cancelled or self._out_of_time
         command = "stop publish" if publish else "stop"
         if command == self._told or self._told == "stop publish":
             return
         trainer.tell(command)
         self._told = command
         self._kill_at = now + self.settings.grace_seconds
+
+    def _trained_seconds(self) -> float:
+        """Of all attempts, but for the last moments of those that died."""
+        before: float = self.claim.job.get("trained_seconds", 0.0)
+        return before + time.monotonic() - self._started
 
     def _collect(self, trainer: Trainer) -> bool:
         """Move what the trainer said into the pending report; true when it cannot wait."""
@@ -243,6 +255,7 @@ class Supervisor:
     def _beat(self) -> State:
         if self._sending is None and any(self._pending):
             self._sending, self._pending = self._pending, ({}, [])
+            self._sending[0]["trained_seconds"] = self._trained_seconds()
             self._report += 1
         fields, events = self._sending or ({}, [])
         state = self.store.beat(self.claim, self._report, fields, events)
@@ -265,7 +278,12 @@ class Supervisor:
 
     def _write_end(self, returncode: int | None) -> None:
         last = self.last
-        if last is None and self._told:
+        if last is None and self._out_of_time:
+            detail = f"it did not stop within {self.settings.grace_seconds:g} s when its max_seconds were over"
+            self.store.end(
+                self.claim, "fail", {"error": {"code": "max_seconds", "detail": detail}}, reason="max_seconds"
+            )
+        elif last is None and self._told:
             # It did not stop in time and was killed: that was asked for, and the last checkpoint is there.
             self.store.end(self.claim, "release", reason=self._why_stopped())
         elif last is None:
@@ -275,6 +293,9 @@ class Supervisor:
         elif last["type"] == "failed":
             error = {name: last.get(name) for name in ("code", "detail", "hint", "step")}
             self.store.end(self.claim, "fail", {"error": error}, reason=str(last["code"]))
+        elif last["type"] == "stopped" and self._out_of_time:
+            self.store.end(self.claim, "succeed", reason="max_seconds", model=self._placed(last["bundle"]))
+            self._sweep([])
         elif last["type"] == "stopped":
             model = self._placed(last["bundle"]) if last.get("bundle") else None
             self.store.end(self.claim, "release", reason=self._why_stopped(), model=model)

@@ -145,7 +145,7 @@ class ClientMethods(Generic[DatasetT, JobT, ModelT]):
         """Start a training. `validation`: a data set, or a share such as 0.1.
 
         `fields`: preprocessing, model, training, stages, resources (each laid over the recipe's), on_top_of,
-        publish_as, publish_on_cancel, max_attempts, name, metadata.
+        publish_as, publish_on_cancel, max_seconds, max_attempts, name, metadata.
         """
         return self._started(_training(dataset, recipe, validation, fields), idempotency_key)
 

@@ -92,7 +92,13 @@ class TrainJob(Spec):
     on_top_of: Label | None = Field(None, description="A model, `name@version`, whose layers the stages stand on.")
     resources: dict[str, Any] = Field(default_factory=dict)
     publish_as: ModelName | None = None
-    publish_on_cancel: bool = False
+    publish_on_cancel: bool = Field(False, description="Publish what there is when the job is cancelled.")
+    max_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds that it may train, all attempts together and without pauses. Then it ends as one that is "
+        "done, with `status_reason` `max_seconds`, and publishes what it has.",
+    )
     max_attempts: int = Field(3, ge=1, le=100)
     name: Label | None = None
     metadata: Metadata = Field(default_factory=dict)

@@ -287,4 +287,7 @@ def decode(fields: dict[bytes, bytes]) -> dict[str, Any]:
     for name in ("attempt", "max_attempts", "token", "seq"):
         if name in record:
             record[name] = int(record[name])
+    for name in ("max_seconds", "trained_seconds"):
+        if name in record:
+            record[name] = float(record[name])
     return record

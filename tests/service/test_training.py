@@ -357,6 +357,27 @@ def _until(http: httpx2.Client, job_id: str, reached: Any, seconds: float = 60) 
     raise AssertionError(json.dumps(job))
 
 
+def test_a_training_ends_when_its_time_is_over_and_publishes_what_it_has(
+    http: httpx2.Client, few_digits: str, digits: Digits
+) -> None:
+    body = {"type": "train", "recipe": "drsae", "dataset": few_digits, **SMALL, "publish_as": "timed", "max_seconds": 6}
+    body["training"] = SMALL["training"] | {"epochs": 100_000}
+    job_id = http.post("/v1/jobs", json=body).json()["id"]
+    _until(http, job_id, lambda job: job["progress"]["step"] > 10)
+    http.post(f"/v1/jobs/{job_id}/pause")
+    paused = _until(http, job_id, lambda job: job["terminal"] or job["status"] == "paused")
+    http.post(f"/v1/jobs/{job_id}/resume")
+    job = wait_for(http, job_id)
+    assert (job["status"], job["status_reason"], job["max_seconds"]) == ("succeeded", "max_seconds", 6)
+    assert paused["progress"]["step"] <= job["progress"]["step"] < job["progress"]["total_steps"]
+    answer = http.post(f"/v1/models/{job['model']}/encode?format=npy", content=npy(digits[0][:3]))
+    assert np.load(io.BytesIO(answer.content)).any()
+    for wrong in (0, -1, "soon"):
+        refused = http.post("/v1/jobs", json=body | {"max_seconds": wrong})
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["pointer"] == "#/max_seconds"
+
+
 def test_a_finished_job_is_deleted_with_its_files(http: httpx2.Client, service: Any, few_digits: str) -> None:
     body = {"type": "train", "recipe": "drsae", "dataset": few_digits, **SMALL, "publish_as": "gone"}
     job_id = http.post("/v1/jobs", json=body).json()["id"]
