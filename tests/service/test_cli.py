@@ -42,10 +42,11 @@ def good(result: Result) -> str:
 
 @pytest.fixture
 def process(service: Service) -> Callable[..., "subprocess.Popen[str]"]:
-    """The command as a process of its own, with pipes."""
+    """The command as a process of its own, with pipes. It hears Ctrl-C, which what a shell runs behind `&` does not."""
+    started = "import signal; signal.signal(2, signal.default_int_handler); from pinwheel.cli import main; main()"
 
     def start(*arguments: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "pinwheel.cli", "--url", service.url, *arguments]
+        command = [sys.executable, "-c", started, "--url", service.url, *arguments]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
 
     return start
