@@ -24,7 +24,7 @@ if wanted == '' then
   end
   wanted = string.format('%d', newest)
 end
-return {redis.call('HGET', KEYS[1], 'v' .. wanted) or '', unpack(fields)}
+return {redis.call('HGET', KEYS[1], 'v' .. wanted) or '', fields}
 """
 
 
@@ -47,9 +47,9 @@ def find_call(reference: str) -> tuple[list[str], list[str]]:
     return [keys.model(name)], [str(version or "")]
 
 
-def found(answer: Sequence[bytes]) -> dict[str, Any] | None:
+def found(answer: Sequence[Any]) -> dict[str, Any] | None:
     """The record of one version, with the list of all `versions`, from what `FIND` answers."""
-    raw, *fields = answer
+    raw, fields = answer
     if not raw:
         return None
     versions = sorted(int(field[1:]) for field in fields if field.startswith(b"v"))
