@@ -15,6 +15,7 @@ from fastapi import Request
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.gone import ENCODING
 from app.problems import of_error
 from pinwheel import access
 from pinwheel.errors import Forbidden, InvalidRequest, PinwheelError, Unauthenticated
@@ -23,7 +24,6 @@ from pinwheel.settings import Settings
 SAFE = ("GET", "HEAD", "OPTIONS")
 # Whether the service lives may be asked by whoever watches it; what lies in `static` is on every page anyway.
 PUBLIC = re.compile(r"/healthz|/readyz|/static/.*|/v2/health/(live|ready)")
-ENCODING = re.compile(r"/v1/models/[^/]+/(encode|reconstruct|classify)|/v1/embeddings|/v2/.+/infer")
 SHARED = re.compile(r"/v1/(models|datasets)/.*")  # others may use them
 
 

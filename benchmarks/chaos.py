@@ -102,11 +102,8 @@ def digest(client: Client, model: str, folder: Path) -> str:
 def wait_ready(service: Service) -> None:
     """`Service.wait_ready` gives up on parts that died as often as these."""
     for _ in range(120):
-        try:
-            if httpx2.get(f"{service.url}/readyz", trust_env=False).status_code == 200:
-                return
-        except httpx2.TransportError:
-            pass
+        if service.ready():
+            return
         time.sleep(1)
     sys.exit("the service does not come back")
 

@@ -1,7 +1,6 @@
 """Real things for tests: an embedded store, and a whole service with its API process and Celery workers."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +16,7 @@ from pinwheel.settings import Settings
 from pinwheel.store.connection import connect
 from pinwheel.store.jobs import JobStore
 from pinwheel.up import Service
-from pinwheel.up.part import Part
-from pinwheel.up.valkey import Valkey
+from pinwheel.up.store_alone import store_of
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,17 +31,8 @@ def store_url() -> Iterator[str]:
     if url := os.environ.get("PINWHEEL_TEST_REDIS_URL"):
         yield url
         return
-    folder = Path(tempfile.mkdtemp(prefix="pw-store-"))
-    valkey = Valkey(folder / "store")
-    part = Part("store", valkey.prepare(), dict(os.environ), folder / "store.log", folder)
-    part.start()
-    try:
-        valkey.wait(lambda: None if part.pid else part.last_lines())
-        yield valkey.url
-    finally:
-        part.kill()
-        valkey.clear()
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="pw-store-") as folder, store_of(Path(folder)) as url:
+        yield url
 
 
 @pytest.fixture

@@ -3,14 +3,11 @@
 import json
 from contextlib import nullcontext
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from pinwheel.cli.session import FAILED, UNREACHABLE, Json, fail, note
-
-Data = Annotated[Path | None, typer.Option(help="Folder of everything kept. [PINWHEEL_DATA_DIR, pinwheel-data]")]
+from pinwheel.cli.service import Data
+from pinwheel.cli.session import FAILED, UNREACHABLE, USAGE, Json, fail, note
 
 
 def reindex(data: Data = None, as_json: Json = False) -> None:
@@ -29,7 +26,7 @@ def reindex(data: Data = None, as_json: Json = False) -> None:
     config = settings()
     folder = data or config.data_dir
     if not folder.is_dir():
-        fail(f"there is no folder {folder}; name it with --data", 2)
+        fail(f"there is no folder {folder}; name it with --data", USAGE)
     try:
         with nullcontext(config.redis_url) if config.redis_url else store_of(folder) as url:
             found = put_back(connect(str(url)), Artifacts(folder))

@@ -20,6 +20,12 @@ from pinwheel.store.jobs import check_id
 from pinwheel.store.models import split
 from pinwheel.times import timestamp
 
+# Versions that are given away from now on come after those that are there.
+AT_LEAST = """
+local reserved = tonumber(redis.call('HGET', KEYS[1], 'reserved') or '0')
+if tonumber(ARGV[1]) > reserved then redis.call('HSET', KEYS[1], 'reserved', ARGV[1]) end
+"""
+
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError)
 
 
@@ -86,13 +92,6 @@ def _model(client: Client, artifacts: Artifacts, folder: Path) -> bool:
     client.zadd(keys.MODELS, {name: 0})
     client.eval(AT_LEAST, 1, keys.model(name), version)
     return True
-
-
-# Versions that are given away from now on come after those that are there.
-AT_LEAST = """
-local reserved = tonumber(redis.call('HGET', KEYS[1], 'reserved') or '0')
-if tonumber(ARGV[1]) > reserved then redis.call('HSET', KEYS[1], 'reserved', ARGV[1]) end
-"""
 
 
 def _job(client: Client, artifacts: Artifacts, folder: Path) -> bool | None:
