@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from app.fitting import refused
 from app.pointers import Pointers
+from app.resumption import Resumption
 from app.services import Services
 from pinwheel.errors import InvalidConfig, NotFound
 from pinwheel.files import layers_of
@@ -43,26 +44,31 @@ def base_of(request: TrainJob, services: Services) -> Fields | None:
         raise NotFound(error.detail, errors=[pointer]) from None
 
 
-def pointers_of(request: TrainJob, base: Fields | None) -> Pointers:
+def pointers_of(request: TrainJob, base: Fields | None, resumed: Resumption | None = None) -> Pointers:
     taken_layers = 0 if base is None else len(layers_of(base))
-    alone = not request.stages and not _is_stack(request.recipe)
+    alone = not request.stages and "stages" not in _default(request, resumed)
     return Pointers(taken_layers, alone=alone, training=request.training, stages=request.stages)
 
 
-def _is_stack(recipe: str | None) -> bool:
-    return recipe is not None and isinstance(find(recipe).spec, StackSpec)
+def _default(request: TrainJob, resumed: Resumption | None) -> Fields:
+    """What the request is laid over: the recipe's spec, or that of the job it goes on from."""
+    if resumed is not None:
+        return resumed.spec
+    return _without_recipe() if request.recipe is None else find(request.recipe).spec.model_dump(mode="json")
 
 
-def full_spec(request: TrainJob, base: Fields | None = None) -> TrainSpec | StackSpec:
+def full_spec(
+    request: TrainJob, base: Fields | None = None, resumed: Resumption | None = None
+) -> TrainSpec | StackSpec:
     """The recipe's spec with what was given laid over it; the layers of `base` below its stages."""
-    recipe = _without_recipe() if request.recipe is None else find(request.recipe).spec.model_dump(mode="json")
-    if request.stages or base is not None or "stages" in recipe:
-        merged = _stack(request, recipe, base)
+    default = _default(request, resumed)
+    if request.stages or base is not None or "stages" in default:
+        merged = _stack(request, default, base, 0 if resumed is None else resumed.finished)
         try:
             return StackSpec.model_validate(merged)
         except ValidationError as error:
-            raise invalid(error, merged, StackSpec, pointers_of(request, base)) from None
-    merged = merge(recipe, {part: getattr(request, part) for part in PARTS})
+            raise invalid(error, merged, StackSpec, pointers_of(request, base, resumed)) from None
+    merged = merge(default, {part: getattr(request, part) for part in PARTS})
     try:
         return TrainSpec.model_validate(merged)
     except ValidationError as error:
@@ -74,7 +80,7 @@ def _without_recipe() -> Fields:
     return {"preprocessing": {}, "model": {}, "training": {}, "resources": {}}
 
 
-def _stack(request: TrainJob, recipe: Fields, base: Fields | None) -> Fields:
+def _stack(request: TrainJob, recipe: Fields, base: Fields | None, finished: int) -> Fields:
     default = recipe.get("stages", [{"model": recipe.get("model"), "training": recipe.get("training")}])
     default = [stage for stage in default if stage.get("model") != {}]
     preprocessing = merge(recipe["preprocessing"], request.preprocessing)
@@ -86,7 +92,7 @@ def _stack(request: TrainJob, recipe: Fields, base: Fields | None) -> Fields:
         spec = ANY_SPEC.validate_json(json.dumps(base["spec"]))
         preprocessing = spec.preprocessing.model_dump(mode="json")
         below = [each.model_dump(mode="json") for each in taken(spec, f"{base['name']}@{base['version']}")]
-    stages = _merged(request, default)
+    stages = _merged(request, default, finished)
     return {
         "preprocessing": preprocessing,
         "stages": [*below, *stages],
@@ -94,8 +100,9 @@ def _stack(request: TrainJob, recipe: Fields, base: Fields | None) -> Fields:
     }
 
 
-def _merged(request: TrainJob, default: list[Fields]) -> list[Fields]:
-    """The stages that were given, each over the recipe's of its place; `training` beside them is for all of them."""
+def _merged(request: TrainJob, default: list[Fields], finished: int) -> list[Fields]:
+    """The stages that were given, each over the recipe's of its place; `training` beside them is for all of them that
+    are not `finished`."""
     given: list[Fields] = list(request.stages)
     if request.model:
         if given or len(default) > 1:
@@ -108,5 +115,6 @@ def _merged(request: TrainJob, default: list[Fields]) -> list[Fields]:
         if laid.get("taken_from") is not None:
             detail = f"it is {laid['taken_from']!r} and is set by on_top_of, which takes the layers of a model"
             raise refused(f"#/stages/{number}/taken_from", "not_allowed", detail)
-        stages.append(merge(merge(stage, {"training": request.training}), laid))
+        training = {} if number < finished else request.training
+        stages.append(merge(merge(stage, {"training": training}), laid))
     return stages

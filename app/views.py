@@ -1,9 +1,11 @@
 """Records of the store as the API shows them (field names: docs/api.md)."""
 
+from pathlib import Path
 from typing import Any
 
 from app.geometry import feature_shape
 from app.maps import available
+from pinwheel.checkpoints import order
 from pinwheel.files import layers_of
 from pinwheel.states import TERMINAL, State
 
@@ -45,11 +47,19 @@ def job_view(job: dict[str, Any]) -> dict[str, Any]:
         "links": links,
     }
     if job["type"] == "train":
-        view["max_seconds"] = job.get("max_seconds")
+        view |= {name: job.get(name) for name in ("max_seconds", "resume_from")}
+        view |= {"keep_checkpoint": job.get("keep_checkpoint", False), "checkpoint_step": _checkpoint_step(job)}
     if job["type"] == "encode":
         chosen = {name: job.get(name) for name in ("layer", "passes", "pool", "stride", "output")}
         view |= chosen | {"result": job.get("result")}
     return view
+
+
+def _checkpoint_step(job: dict[str, Any]) -> int | None:
+    """Of the checkpoint that it, or another job, goes on from."""
+    gone = job["state"] == State.SUCCEEDED and not job.get("keep_checkpoint")
+    pointed = None if gone else job.get("checkpoint")
+    return None if pointed is None else order(Path(pointed))[1]
 
 
 def dataset_view(record: dict[str, Any]) -> dict[str, Any]:

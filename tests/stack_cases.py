@@ -2,6 +2,11 @@
 
 from typing import Any
 
+import httpx2
+import numpy as np
+from asking import npz
+from training_cases import stripes
+
 from pinwheel.specs import ANY_SPEC, StackSpec
 
 TRAINING: dict[str, Any] = {"epochs": 2, "batch_size": 32, "learning_rate": 0.01, "previews": 2}
@@ -40,3 +45,16 @@ def stack(*stages: dict[str, Any], **preprocessing: Any) -> StackSpec:
     spec = ANY_SPEC.validate_python(given)
     assert isinstance(spec, StackSpec)
     return spec
+
+
+def send_stripes(http: httpx2.Client) -> None:
+    """The data sets of `asked`."""
+    for name, count in (("stripes", 300), ("stripes-test", 60)):
+        found = stripes(count, len(name))
+        body = npz(images=np.asarray(found.images), labels=found.labels)
+        assert http.post(f"/v1/datasets?name={name}", content=body).status_code in (200, 201)
+
+
+def asked(*stages: dict[str, Any], **more: Any) -> dict[str, Any]:
+    body = {"type": "train", "dataset": "stripes", "validation": {"dataset": "stripes-test"}}
+    return body | {"preprocessing": {"scale": "standard"}, "stages": list(stages)} | more

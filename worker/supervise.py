@@ -22,6 +22,7 @@ from typing import Any, TypeAlias
 
 import structlog
 
+from pinwheel.checkpoints import usable_checkpoints
 from pinwheel.progress import progress_at
 from pinwheel.settings import Settings
 from pinwheel.states import State
@@ -30,7 +31,6 @@ from pinwheel.store.connection import UNREACHABLE
 from pinwheel.store.jobs import Claim, Event, JobStore, LeaseLost, Publication
 from pinwheel.times import timestamp
 from worker.presence import usable_cores
-from worker.training.candidates import usable_checkpoints
 
 log = structlog.get_logger()
 
@@ -91,6 +91,10 @@ class Trainer:
                 pipe.close()
 
 
+class CheckpointLost(Exception):
+    """The job was to go on from one, and there is none: to begin anew would be another training."""
+
+
 class Supervisor:
     """Runs one claimed job to its end, or to where another worker takes it."""
 
@@ -116,16 +120,19 @@ class Supervisor:
 
     def run(self) -> None:
         """Train until the trainer's last word, then write what came of it."""
-        trainer = Trainer(self._write_plan(), self.folder / "trainer.log", self._environment())
+        try:
+            trainer = Trainer(self._write_plan(), self.folder / "trainer.log", self._environment())
+        except CheckpointLost as error:
+            self.last = {"type": "failed", "code": "checkpoint_lost", "detail": str(error)}
+            return self._conclude(None)
         try:
             self._watch(trainer)
         except LeaseLost:
             log.warning("lease lost, trainer killed", job=self.claim.job["id"], token=self.claim.token)
-            return
+            return None
         finally:
             trainer.close()
-        with contextlib.suppress(LeaseLost):
-            self._conclude(trainer.process.returncode)
+        return self._conclude(trainer.process.returncode)
 
     def _environment(self) -> dict[str, str]:
         threads = str(self.settings.threads or usable_cores())
@@ -136,6 +143,8 @@ class Supervisor:
         self.folder.mkdir(parents=True, exist_ok=True)
         pointed = job.get("checkpoint")
         usable = usable_checkpoints(self.folder, pointed)
+        if not usable and "resume_from" in job:
+            raise CheckpointLost(f"no checkpoint of {job['resume_from']} or of this job can be used any more")
         if pointed is not None and self.folder / pointed not in usable[:1]:
             log.warning("checkpoint missing or damaged", checkpoint=pointed, instead=usable[0].name if usable else None)
         self._sweep(usable)
@@ -147,6 +156,7 @@ class Supervisor:
             "validation": str(self.artifacts.dataset(validation["dataset"])) if validation.get("dataset") else None,
             "split": validation.get("split"),
             "base": self._base(job["spec"]),
+            "keep_checkpoint": job.get("keep_checkpoint", False),
             "out": str(self.folder),
             "checkpoint": str(checkpoint) if checkpoint else None,
             "token": self.claim.token,
@@ -205,7 +215,7 @@ class Supervisor:
             self._out_of_time = stop = True
         if not stop:
             return
-        cancelled = state is State.CANCELLING and self.claim.job.get("publish_on_cancel") == "True"
+        cancelled = state is State.CANCELLING and self.claim.job.get("publish_on_cancel", False)
         publish = cancelled or self._out_of_time
         command = "stop publish" if publish else "stop"
         if command == self._told or self._told == "stop publish":
@@ -271,6 +281,8 @@ class Supervisor:
         while True:
             try:
                 return self._write_end(returncode)
+            except LeaseLost:
+                return None
             except UNREACHABLE:
                 if time.monotonic() > deadline:
                     raise
@@ -280,9 +292,8 @@ class Supervisor:
         last = self.last
         if last is None and self._out_of_time:
             detail = f"it did not stop within {self.settings.grace_seconds:g} s when its max_seconds were over"
-            self.store.end(
-                self.claim, "fail", {"error": {"code": "max_seconds", "detail": detail}}, reason="max_seconds"
-            )
+            error = {"code": "max_seconds", "detail": detail}
+            self.store.end(self.claim, "fail", {"error": error}, reason="max_seconds")
         elif last is None and self._told:
             # It did not stop in time and was killed: that was asked for, and the last checkpoint is there.
             self.store.end(self.claim, "release", reason=self._why_stopped())
@@ -295,7 +306,7 @@ class Supervisor:
             self.store.end(self.claim, "fail", {"error": error}, reason=str(last["code"]))
         elif last["type"] == "stopped" and self._out_of_time:
             self.store.end(self.claim, "succeed", reason="max_seconds", model=self._placed(last["bundle"]))
-            self._sweep([])
+            self._clear(last["file"])
         elif last["type"] == "stopped":
             model = self._placed(last["bundle"]) if last.get("bundle") else None
             self.store.end(self.claim, "release", reason=self._why_stopped(), model=model)
@@ -305,7 +316,12 @@ class Supervisor:
                 "metrics": last["metrics"],
             }
             self.store.end(self.claim, "succeed", done, model=self._placed(last["bundle"]))
-            self._sweep([])
+            self._clear(last["file"])
+
+    def _clear(self, checkpoint: str | None) -> None:
+        """Nothing goes on from a job that has succeeded, unless its last `checkpoint` is to be kept for that."""
+        kept = [self.folder / checkpoint] if checkpoint is not None else []
+        self._sweep(kept if self.claim.job.get("keep_checkpoint", False) else [])
 
     def _why_stopped(self) -> str | None:
         return "worker_stopped" if self.leaving.is_set() else None

@@ -13,7 +13,7 @@ from app.paging import Paged
 from app.services import Held, Services
 from app.views import job_view, list_view
 from pinwheel.ids import new_id
-from pinwheel.specs import TrainJob
+from pinwheel.specs import EncodeJob, TrainJob
 from pinwheel.states import State
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -47,27 +47,26 @@ async def create_job(
     return JSONResponse(job, 202, {"Location": f"/v1/jobs/{job['id']}"})
 
 
-def _resolve(asked: Any, services: Services) -> tuple[dict[str, Any], list[str]]:
-    if isinstance(asked, TrainJob):
-        return submission.resolve_train(asked, services)
-    return submission.resolve_encode(asked, services)
-
-
-def _submit(asked: Any, services: Services) -> dict[str, Any]:
-    fields, uses = _resolve(asked, services)
+def _submit(asked: TrainJob | EncodeJob, services: Services) -> dict[str, Any]:
+    fields, uses, resumed = submission.resolve(asked, services)
     job_id = new_id("job")
-    services.jobs.create(job_id, fields, uses)
+    try:
+        if resumed is not None:
+            resumed.put(services.artifacts.job(job_id))
+        services.jobs.create(job_id, fields, uses)
+    except Exception:
+        services.artifacts.remove(services.artifacts.job(job_id))
+        raise
     services.queue.send(fields["type"], job_id)
     return job_view(services.jobs.get(job_id))
 
 
-def _rehearse(asked: Any, services: Services) -> dict[str, Any]:
-    fields, _ = _resolve(asked, services)
+def _rehearse(asked: TrainJob | EncodeJob, services: Services) -> dict[str, Any]:
+    fields, _, _ = submission.resolve(asked, services)
     shown: dict[str, Any] = {"object": "job_dry_run", "type": fields["type"], "dataset": fields["dataset"]}
-    if isinstance(asked, TrainJob):
-        dataset = services.datasets.find(fields["dataset"])
-        shown |= {"recipe": asked.recipe, "spec": fields["spec"], "publish_as": fields["publish_as"]}
-        shown["estimate"] = submission.estimate(asked, dataset, services)
+    if fields["type"] == "train":
+        shown |= {name: fields[name] for name in ("recipe", "spec", "publish_as")}
+        shown["estimate"] = submission.estimate(fields, services)
     return shown
 
 

@@ -13,8 +13,17 @@ from pinwheel.cli.session import Session, document, facts, note
 if TYPE_CHECKING:
     from pinwheel.client import Client
 
-Recipe = Annotated[str, typer.Argument(help="Name of a recipe; `pinwheel recipes` lists them.")]
-Data = Annotated[str, typer.Option("--data", help="Data set by name or id, a file or folder, or digits, photos.")]
+Recipe = Annotated[str | None, typer.Argument(help="Name of a recipe; `pinwheel recipes` lists them.")]
+Data = Annotated[
+    str | None, typer.Option("--data", help="Data set by name or id, a file or folder, or digits, photos.")
+]
+ResumeFrom = Annotated[
+    str | None,
+    typer.Option(metavar="JOB[@STEP]", help="Go on from the last checkpoint of a job, in place of recipe and data."),
+]
+KeepCheckpoint = Annotated[
+    bool, typer.Option("--keep-checkpoint", help="Keep the last checkpoint in the end, for --resume-from.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="NAME=VALUE", help="For example model.connection.units=64; may be repeated."),
@@ -32,13 +41,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout: the job wi
 
 def train(
     context: typer.Context,
-    recipe: Recipe,
-    data: Data,
+    recipe: Recipe = None,
+    data: Data = None,
     settings: Settings = None,
     validation: Validation = None,
     publish_as: PublishAs = None,
     name: Name = None,
     on_top_of: OnTopOf = None,
+    resume_from: ResumeFrom = None,
+    keep_checkpoint: KeepCheckpoint = False,
     detach: Detach = False,
     dry_run: DryRun = False,
     picture: Picture = True,
@@ -52,11 +63,12 @@ def train(
     """
     session: Session = context.obj
     with session.client() as client:
-        known = client.recipe(recipe)
-        fields = laid_out(settings or [], known["spec"])
-        named = {"publish_as": publish_as, "name": name, "on_top_of": on_top_of}
+        fields = laid_out(settings or [], _spec(client, recipe, resume_from))
+        named = {"publish_as": publish_as, "name": name, "on_top_of": on_top_of, "recipe": recipe}
+        named |= {"resume_from": resume_from, "keep_checkpoint": keep_checkpoint or None}
         fields |= {key: value for key, value in named.items() if value is not None}
-        fields |= {"recipe": recipe, "dataset": _dataset(client, data)}
+        if data is not None:
+            fields["dataset"] = _dataset(client, data)
         if validation is not None:
             fields["validation"] = _validation(client, validation)
         if dry_run:
@@ -66,6 +78,16 @@ def train(
             return document(job.record) if as_json else typer.echo(job.id)
         note(f"{job.id} {job.status}, {session.url}/jobs/{job.id}")
         return follow(job, as_json=as_json, picture=picture)
+
+
+def _spec(client: "Client", recipe: str | None, resume_from: str | None) -> dict[str, Any]:
+    """What the settings are laid over."""
+    if resume_from is not None:
+        spec: dict[str, Any] = client.job(resume_from.split("@")[0]).record["spec"] or {}
+        return spec
+    if recipe is None:
+        raise ValueError("give a recipe, as in `pinwheel train drsae`, or a job with --resume-from")
+    return dict(client.recipe(recipe)["spec"])
 
 
 def _dataset(client: "Client", given: str) -> str:

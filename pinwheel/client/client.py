@@ -10,7 +10,7 @@ from urllib.parse import quote
 from pinwheel.client.bodies import Body, Labels, Source, dataset_body
 from pinwheel.client.connection import AsyncConnection, Connection, Link
 from pinwheel.client.datasets import AsyncDataset, Dataset, preview
-from pinwheel.client.jobs import AsyncJob, Job
+from pinwheel.client.jobs import AsyncJob, Job, JobMethods
 from pinwheel.client.models import AsyncModel, Model, ModelMethods
 from pinwheel.client.notebook import card
 from pinwheel.client.steps import Awaited, Blocking, Emit, Series, Steps, Work, operation, series
@@ -136,31 +136,34 @@ class ClientMethods(Generic[DatasetT, JobT, ModelT]):
         self,
         /,
         *,
-        dataset: Named,
+        dataset: Named | None = None,
         recipe: str | None = None,
         validation: Named | float | None = None,
+        resume_from: "str | JobMethods | None" = None,
         idempotency_key: str | None = None,
         **fields: Any,
     ) -> Steps[JobT]:
         """Start a training. `validation`: a data set, or a share such as 0.1.
 
+        `resume_from`: a job, its id, or `id@step`, from whose checkpoint it goes on, in place of data set and recipe.
         `fields`: preprocessing, model, training, stages, resources (each laid over the recipe's), on_top_of,
-        publish_as, publish_on_cancel, max_seconds, max_attempts, name, metadata.
+        publish_as, publish_on_cancel, keep_checkpoint, max_seconds, max_attempts, name, metadata.
         """
-        return self._started(_training(dataset, recipe, validation, fields), idempotency_key)
+        return self._started(_training(dataset, recipe, validation, resume_from, fields), idempotency_key)
 
     @operation
     def estimate(
         self,
         /,
         *,
-        dataset: Named,
+        dataset: Named | None = None,
         recipe: str | None = None,
         validation: Named | float | None = None,
+        resume_from: "str | JobMethods | None" = None,
         **fields: Any,
     ) -> Steps[Record]:
         """What `train` with the same arguments would do: the resolved spec and an estimate of memory and time."""
-        body = _training(dataset, recipe, validation, fields)
+        body = _training(dataset, recipe, validation, resume_from, fields)
         return self._connection.json("POST", "/v1/jobs", params={"dry_run": "true"}, json=body)
 
     @operation
@@ -287,12 +290,22 @@ def _name(dataset: Named) -> str:
     return dataset if isinstance(dataset, str) else str(dataset["id"])
 
 
-def _training(dataset: Named, recipe: str | None, validation: Named | float | None, fields: Record) -> Record:
-    body: Record = {"type": "train", "dataset": _name(dataset), **fields}
+def _training(
+    dataset: Named | None,
+    recipe: str | None,
+    validation: Named | float | None,
+    resume_from: str | JobMethods | None,
+    fields: Record,
+) -> Record:
+    body: Record = {"type": "train", **fields}
+    if dataset is not None:
+        body["dataset"] = _name(dataset)
     if recipe is not None:
         body["recipe"] = recipe
     if validation is not None:
         body["validation"] = _validation(validation)
+    if resume_from is not None:
+        body["resume_from"] = resume_from.id if isinstance(resume_from, JobMethods) else resume_from
     return body
 
 

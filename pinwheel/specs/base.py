@@ -1,9 +1,10 @@
 """What every spec is: frozen, closed, strict and finite. A typo or a text where a number belongs is an error."""
 
 import json
-from typing import Any
+from typing import Any, LiteralString
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
 
 
 class Spec(BaseModel):
@@ -39,3 +40,8 @@ def nested(setting: str) -> dict[str, Any]:
     for part in reversed(name.split(".")):
         value = {part: value}
     return dict(value)
+
+
+def misplaced(place: str, detail: str, code: LiteralString = "value_error") -> PydanticCustomError:
+    """An error of the whole that is to be put right at `place` in it."""
+    return PydanticCustomError(code, "{detail}", {"place": place, "detail": detail})

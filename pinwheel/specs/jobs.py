@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from pinwheel.specs.base import Spec
+from pinwheel.specs.base import Spec, misplaced
 from pinwheel.specs.train import MOST_STAGES
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
@@ -78,7 +78,7 @@ class TrainJob(Spec):
 
     type: Literal["train"]
     recipe: Label | None = None
-    dataset: Label
+    dataset: Label | None = Field(None, description="Id or name of a data set; that of the job for `resume_from`.")
     validation: ValidationSet | None = None
     preprocessing: dict[str, Any] = Field(default_factory=dict)
     model: dict[str, Any] = Field(default_factory=dict)
@@ -90,6 +90,13 @@ class TrainJob(Spec):
         "alone (`classifier`, `learn`, `training`). `training` beside them is for all of them.",
     )
     on_top_of: Label | None = Field(None, description="A model, `name@version`, whose layers the stages stand on.")
+    resume_from: Label | None = Field(
+        None,
+        description="A training that was paused, has failed or was cancelled, or succeeded with `keep_checkpoint`: go "
+        "on from its last checkpoint, or from that of a step as `job_…@1200`, with its spec, data and name. How it "
+        "learns may be given anew: `training` but for draws and phases, weights of terms, solvers, `resources`.",
+    )
+    keep_checkpoint: bool = Field(False, description="Keep the last checkpoint when it succeeds, for `resume_from`.")
     resources: dict[str, Any] = Field(default_factory=dict)
     publish_as: ModelName | None = None
     publish_on_cancel: bool = Field(False, description="Publish what there is when the job is cancelled.")
@@ -102,6 +109,17 @@ class TrainJob(Spec):
     max_attempts: int = Field(3, ge=1, le=100)
     name: Label | None = None
     metadata: Metadata = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_data(self) -> Self:
+        if self.resume_from is None:
+            if self.dataset is None:
+                raise misplaced("dataset", "this field is required", code="missing")
+            return self
+        for name in ("recipe", "dataset", "validation", "preprocessing", "on_top_of"):
+            if getattr(self, name):
+                raise misplaced(name, f"that of {self.resume_from} is taken, from which it goes on; leave it out")
+        return self
 
 
 class EncodeJob(Spec):

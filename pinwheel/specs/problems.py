@@ -22,10 +22,10 @@ def _describe(error: ErrorDetails, data: Any, root: Any) -> dict[str, str]:
     pointer = "#" + "".join(f"/{part}" for part in _pointer(error["loc"], data, missing=kind == "missing"))
     if kind == "extra_forbidden":
         return {"pointer": pointer, "code": "unknown_field", "detail": _unknown(error["loc"], root)}
-    if kind == "missing":
-        return {"pointer": pointer, "code": "missing", "detail": "this field is required"}
     if "place" in error.get("ctx", {}):
         return {"pointer": f"{pointer}/{error['ctx']['place']}", "code": _code(kind), "detail": error["msg"]}
+    if kind == "missing":
+        return {"pointer": pointer, "code": "missing", "detail": "this field is required"}
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         pointer += "/" + str(error["ctx"]["discriminator"]).strip("'")
     given = _shown(error["input"])

@@ -3,9 +3,8 @@
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
-from pydantic_core import PydanticCustomError
 
-from pinwheel.specs.base import Spec
+from pinwheel.specs.base import Spec, misplaced
 from pinwheel.specs.classifier import Classifier, NoClassifier, Softmax
 from pinwheel.specs.connection import Connection, Dense, Shape
 from pinwheel.specs.encoder import Encoder, Exact, PredictRefine, Recurrent
@@ -123,11 +122,6 @@ class StackSpec(Spec):
                     "'classifier' works"
                 )
                 raise misplaced(f"stages/{number}/learn", detail)
-
-
-def misplaced(place: str, detail: str) -> PydanticCustomError:
-    """An error of the whole that is to be put right at `place` in it."""
-    return PydanticCustomError("value_error", "{detail}", {"place": place, "detail": detail})
 
 
 def check_positions(preprocessing: Preprocessing, connection: Connection) -> None:

@@ -290,4 +290,7 @@ def decode(fields: dict[bytes, bytes]) -> dict[str, Any]:
     for name in ("max_seconds", "trained_seconds"):
         if name in record:
             record[name] = float(record[name])
+    for name in ("publish_on_cancel", "keep_checkpoint"):
+        if name in record:
+            record[name] = record[name] == "True"
     return record

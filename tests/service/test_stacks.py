@@ -11,7 +11,7 @@ import scipy.sparse
 from asking import npy, npz, wait_for
 from PIL import Image
 from safetensors.numpy import load
-from stack_cases import DENSE, FIRST, LABELS, PROBE, SECOND
+from stack_cases import DENSE, FIRST, LABELS, PROBE, SECOND, asked, send_stripes
 from training_cases import stripes
 
 from pinwheel.client import Client
@@ -26,15 +26,7 @@ def images() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def data(http: httpx2.Client) -> None:
-    for name, count in (("stripes", 300), ("stripes-test", 60)):
-        found = stripes(count, len(name))
-        body = npz(images=np.asarray(found.images), labels=found.labels)
-        assert http.post(f"/v1/datasets?name={name}", content=body).status_code in (200, 201)
-
-
-def asked(*stages: dict[str, Any], **more: Any) -> dict[str, Any]:
-    body = {"type": "train", "dataset": "stripes", "validation": {"dataset": "stripes-test"}}
-    return body | {"preprocessing": {"scale": "standard"}, "stages": list(stages)} | more
+    send_stripes(http)
 
 
 def train(http: httpx2.Client, body: dict[str, Any]) -> dict[str, Any]:

@@ -19,10 +19,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from pinwheel.checkpoints import KEPT
+from pinwheel.seal import BLANK, SEAL, intact, seal
 from pinwheel.specs import StackSpec, TrainSpec
+from pinwheel.specs.resumption import changed
 from worker.data.files import read_tensors, write_tensors
-from worker.training.candidates import KEPT
-from worker.training.seal import BLANK, SEAL, intact, seal
 
 FORMAT = "pinwheel-checkpoint/1"
 
@@ -109,16 +110,19 @@ def load_checkpoint(
 ) -> int:
     """Fill `model`, `optimizer` and `carried` from the file; returns the step of its stage.
 
-    Raises ValueError where the file does not belong here.
+    Raises ValueError where the file does not belong here: `pinwheel.specs.resumption` says what `spec` may change.
     """
     metadata, tensors = read_checkpoint(path)
-    if json.loads(metadata["spec"]) != json.loads(spec.model_dump_json()):
-        raise ValueError(f"checkpoint {path.name} belongs to another spec: {metadata['spec']}")
+    differ = changed(json.loads(metadata["spec"]), json.loads(spec.model_dump_json()), int(metadata["stage"]))
+    if differ:
+        pointer, before, after = differ[0]
+        raise ValueError(f"checkpoint {path.name} belongs to another spec: there {pointer} is {before}, here {after}")
     with torch.no_grad():
         for name, value in model.state_dict().items():
             value.copy_(fitting(tensors, f"model.{name}", value))
         for name, value in carried.tensors.items():
-            value.copy_(fitting(tensors, f"loop.{name}", value))
+            if f"loop.{name}" in tensors:  # a training with other settings may have carried nothing of the kind
+                value.copy_(fitting(tensors, f"loop.{name}", value))
         for name, parameter in model.named_parameters():
             state = adam_state(tensors, name, parameter)
             if state:

@@ -252,11 +252,14 @@ class Loop:
         if self.step in self.previews:
             self._preview(evaluation)
         self._progress(time.monotonic())
+        last = self.stage.number == len(self.stages) - 1
+        file = self._checkpoint() if self.plan.keep_checkpoint and last else None
         bundle = self._bundle(evaluation)
         return {
             "type": "finished",
             "step": self.at,
             "epoch": self._epoch(),
             "metrics": evaluation.values,
+            "file": file,
             "bundle": bundle,
         }

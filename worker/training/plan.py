@@ -17,6 +17,7 @@ class Plan(BaseModel):
     base: Path | None = Field(None, description="Bundle of the model whose layers are the first stages.")
     out: Path = Field(description="Job folder: checkpoints, previews, stages and bundle are written below it.")
     checkpoint: Path | None = Field(None, description="Checkpoint to go on from.")
+    keep_checkpoint: bool = Field(False, description="Write a checkpoint at the end as well.")
     token: int = Field(1, ge=0, description="Fencing number of the attempt; part of the names of what it writes.")
     threads: int = Field(0, ge=0, description="CPU threads; 0 takes every core that the process may use.")
     checkpoint_seconds: float = Field(

@@ -17,10 +17,12 @@ function show(record) {
   byId("progress").value = record.progress.fraction;
   byId("progress-text").textContent = progress(record);
   byId("error").hidden = !record.error;
-  byId("error").textContent = record.error ? `${record.error.detail} (${record.error.code})` : "";
+  byId("error").textContent = record.error ? reason(record.error) : "";
   buttons(byId("actions"), record, show, (error) => complain(byId("refused"), error));
   if (record.model) published(record);
 }
+
+const reason = ({ code, detail, hint }) => `${detail} (${code})${hint ? ` · ${hint}` : ""}`;
 
 function progress({ progress: { step, total_steps: total, samples_per_second: rate, eta }, ...record }) {
   const parts = [`step ${number(step)} of ${total === null ? "?" : number(total)}`];

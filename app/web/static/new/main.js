@@ -1,5 +1,5 @@
 // A new training: recipe, data, settings, what it will cost, and the same as a command. Public API only.
-import { byId, bytes, code, complain, duration, facts, gathered, number, post, read } from "../page.js";
+import { byId, bytes, code, complain, duration, el, facts, gathered, number, post, read } from "../page.js";
 import { DataChoice } from "./data.js";
 import { complainAt, SpecForm } from "./form.js";
 import { changes, SAME } from "./schema.js";
@@ -10,12 +10,13 @@ const soon = gathered(rehearse, 350);
 const data = new DataChoice(soon);
 const form = new SpecForm(byId("spec"), soon);
 let recipe;
+let before; // the job from whose checkpoint the new one goes on
 let asked = 0;
 
 function body() {
   const { name, publish_as: model, split } = page.elements;
-  const told = { type: "train", recipe: recipe.name, dataset: data.id };
-  if (split.value !== "") told.validation = { split: Number(split.value) };
+  const told = { type: "train", ...(before ? { resume_from: before.id } : { recipe: recipe.name, dataset: data.id }) };
+  if (!before && split.value !== "") told.validation = { split: Number(split.value) };
   const changed = changes(form.value, form.usual, (kind, path) => form.ofKind(kind, path));
   if (changed !== SAME) Object.assign(told, changed);
   if (model.value) told.publish_as = model.value;
@@ -25,7 +26,7 @@ function body() {
 
 // Asks what would become of the job, and says what is wrong with it where it is wrong.
 async function rehearse() {
-  if (!recipe || !data.id) return;
+  if (!before && !(recipe && data.id)) return;
   const turn = (asked += 1);
   const told = body();
   byId("snippets").replaceChildren(code(curl(told), "curl"), code(python(told), "Python"));
@@ -69,6 +70,22 @@ async function choose(name) {
   byId("recipe-title").scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
 }
 
+// The settings of a job, laid out to be changed; its data stay what they are.
+async function resume(id) {
+  before = await read(`/v1/jobs/${id}`);
+  const stages = before.spec.stages?.filter((stage) => !stage.taken_from);
+  const { schema } = await read(`/v1/recipes/${stages ? "stacked" : "drsae"}`); // one schema for all stacks, one for all others
+  page.querySelector(".recipes").hidden = true;
+  for (const place of page.querySelectorAll("[data-of-data]")) place.hidden = true;
+  byId("settings").hidden = false;
+  byId("recipe-title").textContent = `Go on from step ${number(before.checkpoint_step ?? 0)} of ${before.name ?? before.recipe ?? before.id}`;
+  byId("recipe-summary").textContent = "A new job begins at the last checkpoint of that one, with what is changed here: how it goes on learning, not what it is.";
+  byId("recipe-paper").replaceChildren(el("a", { href: `/jobs/${before.id}` }, before.id));
+  page.elements.publish_as.placeholder = before.publish_as;
+  form.show(schema, stages ? { ...before.spec, stages } : before.spec);
+  rehearse();
+}
+
 async function submit(event) {
   event.preventDefault();
   byId("submit").disabled = true;
@@ -86,8 +103,10 @@ page.addEventListener("change", ({ target }) => {
 for (const name of ["name", "publish_as", "split"]) page.elements[name].addEventListener("input", soon);
 page.addEventListener("submit", submit);
 
-// `#recipe=psd` in the address is that recipe.
+// `#recipe=psd` in the address is that recipe, `#resume_from=job_…` that job.
 function readAddress() {
+  const job = /^#resume_from=(job_[0-9a-z]+)$/.exec(location.hash)?.[1];
+  if (job) { resume(job).catch((error) => complain(byId("refused"), error)); return; }
   const given = /^#recipe=([a-z0-9-]+)$/.exec(location.hash)?.[1];
   const card = given && page.querySelector(`input[value="${given}"]`);
   if (!card || recipe?.name === given) return;

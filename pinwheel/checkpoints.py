@@ -3,7 +3,7 @@
 import itertools
 from pathlib import Path
 
-from worker.training.seal import intact
+from pinwheel.seal import intact
 
 KEPT = 2
 

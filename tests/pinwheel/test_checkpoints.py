@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from pinwheel.checkpoints import usable_checkpoints
+from pinwheel.seal import BLANK, SEAL, intact, seal
 from worker.data.files import read_tensors, write_tensors
-from worker.training.candidates import usable_checkpoints
-from worker.training.seal import BLANK, SEAL, intact, seal
 
 
 def checkpoint(folder: Path, name: str) -> Path:
