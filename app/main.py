@@ -13,6 +13,7 @@ from app.documented import Problem, ProblemEntry, errors
 from app.formats.embeddings import EmbeddingRequest
 from app.gone import Gone
 from app.idempotency import Idempotency
+from app.limits import Limits
 from app.middleware import BodyLimit, RequestContext
 from app.rendering import WEB, OwnFiles
 from app.routes import (
@@ -71,6 +72,7 @@ def create_app() -> FastAPI:
     app.add_middleware(Gone)
     app.add_middleware(Idempotency)
     app.add_middleware(BodyLimit, settings=settings())
+    app.add_middleware(Limits, settings=settings())
     app.add_middleware(Access, settings=settings())
     app.add_middleware(RequestContext)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from app.formats.reading import FULL
 from pinwheel.errors import PinwheelError, StoreUnavailable
 from pinwheel.specs.problems import describe
 from pinwheel.store.connection import UNREACHABLE
@@ -83,6 +84,16 @@ async def _unreachable(request: Request, error: Exception) -> JSONResponse:
     return of_error(request, StoreUnavailable("The store does not answer.", retry_after_seconds=2))
 
 
+async def _folder_full(request: Request, error: Exception) -> JSONResponse:
+    """Nothing more can be written to the data folder; any other failure of the system is one of ours."""
+    assert isinstance(error, OSError)
+    if error.errno not in FULL:
+        raise error
+    log.warning("data folder full", error=error.strerror)
+    detail = f"The data folder takes nothing more: {error.strerror}."
+    return of_error(request, StoreUnavailable(detail, retry_after_seconds=60))
+
+
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = CODES.get(error.status_code, "invalid_request" if error.status_code < 500 else "internal")
@@ -106,5 +117,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(PinwheelError, _pinwheel)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(OSError, _folder_full)
     for kind in UNREACHABLE:
         app.add_exception_handler(kind, _unreachable)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.capacity import Capacity
 from app.encoder import Encoder
 from app.model_lookup import ModelLookup
 from app.queue import JobQueue
@@ -36,6 +37,7 @@ class Services:
     inferences: Inferences
     queue: JobQueue
     watch: Watch
+    capacity: Capacity
     encoder: Encoder
 
 
@@ -45,12 +47,12 @@ async def running() -> AsyncIterator[Services]:
     config = settings()
     url = config.store_url
     client, commands, blocking = connect(url), connect_async(url), connect_blocking_async(url)
-    models, gathering = Models(client), Gathering(commands)
+    models, gathering, artifacts = Models(client), Gathering(commands), Artifacts(config.data_dir)
     services = Services(
         settings=config,
         client=client,
         commands=commands,
-        artifacts=Artifacts(config.data_dir),
+        artifacts=artifacts,
         jobs=JobStore(client, config),
         datasets=Datasets(client),
         models=models,
@@ -58,10 +60,12 @@ async def running() -> AsyncIterator[Services]:
         inferences=Inferences(client),
         queue=JobQueue(url),
         watch=Watch(blocking),
+        capacity=Capacity(client, artifacts, config),
         encoder=Encoder(client, commands, blocking, gathering, config),
     )
     readers = [
         asyncio.create_task(services.watch.run()),
+        asyncio.create_task(services.capacity.run()),
         asyncio.create_task(services.encoder.run()),
         asyncio.create_task(reap_forever(services.jobs, services.queue, services.artifacts, config.reap_seconds)),
     ]

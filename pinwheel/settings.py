@@ -17,8 +17,16 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         Path("pinwheel-data"), description="Folder of data sets, models, jobs and the embedded store."
     )
+    store_bytes: int = Field(
+        2048 * MEBIBYTE,
+        ge=16 * MEBIBYTE,
+        description="Memory of the embedded store; when nine tenths are used, nothing new is taken.",
+    )
     redis_url: str | None = Field(
         None, description="Redis 7.2 or Valkey 8 server of your own; empty: `pinwheel up` starts the embedded one."
+    )
+    min_free_bytes: int = Field(
+        128 * MEBIBYTE, ge=0, description="Space to be left in the data folder; with less, nothing new is taken."
     )
     host: str = Field("127.0.0.1", description="Address the server listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the server listens on; 0 takes a free one.")
@@ -50,6 +58,18 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(40_000_000, ge=1, description="Most pixels in one image.")
     max_encode_bytes: int = Field(64 * MEBIBYTE, ge=1024, description="Largest body of an encode request.")
     max_encode_images: int = Field(20_000, ge=1, description="Most images in one encode request; more are a job.")
+    max_concurrent_encodes: int = Field(
+        256, ge=1, description="Most encode requests that one server process has under way; more are refused with 429."
+    )
+    max_concurrent_encode_bytes: int = Field(
+        1024 * MEBIBYTE, ge=1024, description="Most bytes that the bodies of these requests have together."
+    )
+    max_concurrent_uploads: int = Field(
+        16, ge=1, description="Most uploads of data sets that one server process has under way."
+    )
+    max_requests_per_minute: int = Field(
+        0, ge=0, description="Most requests of one key in a minute, for each server process; 0: no limit."
+    )
     result_shard_bytes: int = Field(
         64 * MEBIBYTE, ge=1024, description="Size at which the features of an encoding job go on in another file."
     )

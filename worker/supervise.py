@@ -124,7 +124,7 @@ class Supervisor:
             trainer = Trainer(self._write_plan(), self.folder / "trainer.log", self._environment())
         except CheckpointLost as error:
             self.last = {"type": "failed", "code": "checkpoint_lost", "detail": str(error)}
-            return self._conclude(None)
+            return self._conclude(0)
         try:
             self._watch(trainer)
         except LeaseLost:
@@ -292,8 +292,7 @@ class Supervisor:
         last = self.last
         if last is None and self._out_of_time:
             detail = f"it did not stop within {self.settings.grace_seconds:g} s when its max_seconds were over"
-            error = {"code": "max_seconds", "detail": detail}
-            self.store.end(self.claim, "fail", {"error": error}, reason="max_seconds")
+            self._fail({"code": "max_seconds", "detail": detail})
         elif last is None and self._told:
             # It did not stop in time and was killed: that was asked for, and the last checkpoint is there.
             self.store.end(self.claim, "release", reason=self._why_stopped())
@@ -302,8 +301,7 @@ class Supervisor:
             log.warning(reason, job=self.claim.job["id"])
             self.store.end(self.claim, "lose", reason="trainer_lost")
         elif last["type"] == "failed":
-            error = {name: last.get(name) for name in ("code", "detail", "hint", "step")}
-            self.store.end(self.claim, "fail", {"error": error}, reason=str(last["code"]))
+            self._fail({name: last.get(name) for name in ("code", "detail", "hint", "step")})
         elif last["type"] == "stopped" and self._out_of_time:
             self.store.end(self.claim, "succeed", reason="max_seconds", model=self._placed(last["bundle"]))
             self._clear(last["file"])
@@ -317,6 +315,9 @@ class Supervisor:
             }
             self.store.end(self.claim, "succeed", done, model=self._placed(last["bundle"]))
             self._clear(last["file"])
+
+    def _fail(self, error: dict[str, Any]) -> None:
+        self.store.end(self.claim, "fail", {"error": error}, reason=str(error["code"]))
 
     def _clear(self, checkpoint: str | None) -> None:
         """Nothing goes on from a job that has succeeded, unless its last `checkpoint` is to be kept for that."""

@@ -27,7 +27,7 @@ DAMAGE = (
     zlib.error,
     lzma.LZMAError,
 )
-FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @contextmanager

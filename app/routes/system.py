@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
+from app.capacity import OK, StoreMemory
 from app.documented import content, errors
 from app.filters import FORMATS as FILTER_FORMATS
 from app.formats.features import FORMATS as FEATURE_FORMATS
@@ -32,22 +33,19 @@ def health() -> dict[str, str]:
 async def ready(services: Held) -> JSONResponse:
     """Ready to do all of its work: store, artifacts, and a worker for each queue."""
     checks = await anyio.to_thread.run_sync(_checks, services)
-    good = all(value == "ok" for value in checks.values())
+    good = all(value == OK for value in checks.values())
     status = {"status": "ready" if good else "not_ready", "checks": checks}
     return JSONResponse(status, 200 if good else 503, None if good else {"Retry-After": "1"})
 
 
 def _checks(services: Services) -> dict[str, str]:
-    checks = {
-        "artifacts": "ok" if services.artifacts.staging.is_dir() else f"{services.artifacts.staging.name} is missing"
-    }
     try:
-        services.client.ping()
+        store, folder = services.capacity.look()
         busy = [queue for worker in workers.live(services.client) for queue in worker["queues"].split(",")]
     except UNREACHABLE:
-        return checks | {"store": "does not answer"}
-    checks["store"] = "ok"
-    return checks | {f"worker:{queue}": "ok" if queue in busy else "none alive" for queue in QUEUES}
+        return {"artifacts": services.capacity.folder(), "store": "does not answer"}
+    found = {f"worker:{queue}": OK if queue in busy else "none alive" for queue in QUEUES}
+    return {"artifacts": folder, "store": store} | found
 
 
 @router.get("/metrics", response_class=Response, responses={200: content("text/plain"), **errors()})
@@ -66,6 +64,9 @@ def metrics(services: Held) -> Response:
     waiting.set(sum(services.client.llen(encoding.LISTS + model.decode()) for model in ready))
     dropped = Gauge("pinwheel_encode_requests_dropped", "Encode requests dropped, their caller gone", registry=registry)
     dropped.set(int(services.client.hget(keys.ENCODE_COUNTS, "dropped") or 0))
+    memory = StoreMemory.of(services.client)
+    Gauge("pinwheel_store_used_bytes", "Memory that the store uses", registry=registry).set(memory.used_bytes)
+    Gauge("pinwheel_store_most_bytes", "Memory that the store may use", registry=registry).set(memory.most_bytes)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -64,7 +64,7 @@ def train(
     session: Session = context.obj
     with session.client() as client:
         fields = laid_out(settings or [], _spec(client, recipe, resume_from))
-        named = {"publish_as": publish_as, "name": name, "on_top_of": on_top_of, "recipe": recipe}
+        named: dict[str, Any] = {"publish_as": publish_as, "name": name, "on_top_of": on_top_of, "recipe": recipe}
         named |= {"resume_from": resume_from, "keep_checkpoint": keep_checkpoint or None}
         fields |= {key: value for key, value in named.items() if value is not None}
         if data is not None:

@@ -21,6 +21,7 @@ from typing import Self
 import httpx2
 import structlog
 
+from pinwheel.settings import Settings
 from pinwheel.store.artifacts import Artifacts
 from pinwheel.up.address import as_url, check_exposure, free_port
 from pinwheel.up.folder import PACKAGES, TOKEN_VARIABLE, FolderLock, Guard, end_processes
@@ -55,12 +56,13 @@ class Service:
         """`port` 0 takes a free one; `workers` train; without `redis_url` the embedded store runs in `data_dir`/store.
         `environment` adds to what the processes inherit. Raises `CannotStart` for an address that must not be used.
         """
-        keys = (environment or {}).get("PINWHEEL_API_KEYS", os.environ.get("PINWHEEL_API_KEYS", ""))
-        check_exposure(host, insecure or bool(keys.strip()))
+        inherited = {**os.environ, **(environment or {})}
+        check_exposure(host, insecure or bool(inherited.get("PINWHEEL_API_KEYS", "").strip()))
         self.data_dir = data_dir.resolve()
         self.logs = self.data_dir / "logs"
         self.host, self.port, self.workers = host, port, workers
-        self._valkey = None if redis_url else Valkey(self.data_dir / "store")
+        store_bytes = int(inherited.get("PINWHEEL_STORE_BYTES") or Settings.model_fields["store_bytes"].default)
+        self._valkey = None if redis_url else Valkey(self.data_dir / "store", store_bytes)
         self.redis_url = redis_url or (self._valkey.url if self._valkey else "")
         self._log_level = log_level
         self._environment = dict(environment or {})

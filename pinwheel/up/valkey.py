@@ -42,6 +42,7 @@ appendonly yes
 appendfsync always
 aof-load-truncated yes
 save ""
+maxmemory {max_bytes}
 maxmemory-policy noeviction
 """
 
@@ -49,8 +50,9 @@ maxmemory-policy noeviction
 class Valkey:
     """Folder, socket and command of one embedded server; `Part` runs it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, max_bytes: int = 0) -> None:
+        """`max_bytes` of memory; 0 is without a limit."""
+        self.folder, self.max_bytes = folder, max_bytes
         self.socket = folder / "valkey.sock"
         # The socket's name also stands in addresses, where some characters mean something.
         if len(os.fsencode(self.socket)) > MAX_SOCKET_PATH_BYTES or not re.fullmatch(
@@ -68,7 +70,9 @@ class Valkey:
         for folder in (self.folder, self.socket.parent):
             private_folder(folder)
         config = self.folder / "valkey.conf"
-        config.write_text(CONFIG.format(socket=_quoted(self.socket), folder=_quoted(self.folder)))
+        config.write_text(
+            CONFIG.format(socket=_quoted(self.socket), folder=_quoted(self.folder), max_bytes=self.max_bytes)
+        )
         return [str(binary), str(config)]
 
     def wait(self, given_up: Callable[[], str | None]) -> None:

@@ -233,7 +233,7 @@ def test_the_store_keeps_what_it_was_given_however_it_ends(tmp_path: Path, end: 
 
 
 def test_the_store_is_private_bounded_by_nothing_and_on_no_port(tmp_path: Path) -> None:
-    valkey = Valkey(tmp_path / "store")
+    valkey = Valkey(tmp_path / "store", 64 * 1024 * 1024)
     with running(valkey, tmp_path / "log") as client:
         assert valkey.socket.parent == tmp_path / "store"
         assert (tmp_path / "store").stat().st_mode & 0o077 == 0
@@ -243,6 +243,7 @@ def test_the_store_is_private_bounded_by_nothing_and_on_no_port(tmp_path: Path) 
             "appendonly": "yes",
             "appendfsync": "always",
             "save": "",
+            "maxmemory": str(64 * 1024 * 1024),
             "maxmemory-policy": "noeviction",
         }
         assert {name: client.config_get(name)[name] for name in wanted} == wanted
