@@ -5,8 +5,6 @@ What runs needs some of both to end well, so new things are refused before there
 
 import asyncio
 import contextlib
-import shutil
-import tempfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,19 +71,7 @@ class Capacity:
 
     def folder(self) -> str:
         """The state of the data folder."""
-        staging = self._artifacts.staging
-        try:
-            with tempfile.TemporaryFile(dir=staging) as file:
-                file.write(b"0")
-            free = shutil.disk_usage(staging).free
-        except FileNotFoundError:
-            return f"{staging.name} is missing"
-        except OSError as error:
-            return f"it cannot be written to: {error.strerror}"
-        if free < self._least_free:
-            wanted = f"{self._least_free} are to be left (PINWHEEL_MIN_FREE_BYTES)"
-            return f"{free} bytes are free, {wanted}; delete data sets or jobs"
-        return OK
+        return self._artifacts.room(self._least_free) or OK
 
     def check(self, *, folder: bool) -> None:
         """Refuse something new that takes memory of the store, and space in the `folder`."""

@@ -9,11 +9,11 @@ from fastapi.openapi.utils import get_openapi
 
 from app import problems
 from app.access import Access, scope_of
+from app.admission import Admission
 from app.documented import Problem, ProblemEntry, errors
 from app.formats.embeddings import EmbeddingRequest
 from app.gone import Gone
 from app.idempotency import Idempotency
-from app.limits import Limits
 from app.middleware import BodyLimit, RequestContext
 from app.rendering import WEB, OwnFiles
 from app.routes import (
@@ -72,7 +72,7 @@ def create_app() -> FastAPI:
     app.add_middleware(Gone)
     app.add_middleware(Idempotency)
     app.add_middleware(BodyLimit, settings=settings())
-    app.add_middleware(Limits, settings=settings())
+    app.add_middleware(Admission, settings=settings())
     app.add_middleware(Access, settings=settings())
     app.add_middleware(RequestContext)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

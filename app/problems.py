@@ -8,8 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from app.formats.reading import FULL
-from pinwheel.errors import PinwheelError, StoreUnavailable
+from pinwheel.errors import FULL, PinwheelError, StoreUnavailable
 from pinwheel.specs.problems import describe
 from pinwheel.store.connection import UNREACHABLE
 

@@ -27,7 +27,10 @@ The status lives here and not in `app`, because the client turns answers back in
 Every message carries the value given and what is allowed.
 """
 
+import errno
 from typing import Any, ClassVar
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # numbers of an OSError: nothing more can be written
 
 
 class PinwheelError(Exception):

@@ -60,7 +60,7 @@ TRANSITIONS: dict[str, dict[State, State]] = {
         State.PAUSING: State.PAUSED,
         State.CANCELLING: State.CANCELLED,
     },
-    # the trainer died, or the lease ran out: as release, but the attempt is counted
+    # the trainer died, the lease ran out, or the data folder was full: as release, but the attempt is counted
     "lose": {
         State.RUNNING: State.QUEUED,
         State.PAUSING: State.PAUSED,

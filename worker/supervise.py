@@ -300,6 +300,8 @@ class Supervisor:
             reason = f"the trainer ended without a word, exit status {returncode}"
             log.warning(reason, job=self.claim.job["id"])
             self.store.end(self.claim, "lose", reason="trainer_lost")
+        elif last["type"] == "failed" and last["code"] == "data_folder_full":
+            self.store.end(self.claim, "lose", reason=last["code"])
         elif last["type"] == "failed":
             self._fail({name: last.get(name) for name in ("code", "detail", "hint", "step")})
         elif last["type"] == "stopped" and self._out_of_time:

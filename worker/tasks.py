@@ -6,6 +6,7 @@ from functools import cache
 
 import structlog
 
+from pinwheel.errors import FULL
 from pinwheel.settings import settings
 from pinwheel.store.artifacts import Artifacts
 from pinwheel.store.connection import connect
@@ -39,6 +40,9 @@ def _encode(claim: Claim) -> None:
 def _with_claim(job_id: str, worker: str, work: Callable[[Claim], None]) -> None:
     if leaving.is_set():
         return  # the reaper sends the message again
+    if (full := artifacts().room(settings().min_free_bytes)) is not None:
+        log.warning("the data folder is full, the job waits", job=job_id, folder=full)
+        return
     claim = job_store().claim(job_id, worker)
     if claim is None:
         return
@@ -51,6 +55,9 @@ def _with_claim(job_id: str, worker: str, work: Callable[[Claim], None]) -> None
             log.warning("lease lost")
         except Exception as error:
             log.exception("job failed")
+            if isinstance(error, OSError) and error.errno in FULL:
+                job_store().end(claim, "lose", reason="data_folder_full")
+                return
             detail = f"{type(error).__name__} in the worker; its log has the rest"
             job_store().end(claim, "fail", {"error": {"code": "internal", "detail": detail}}, reason="internal")
         finally:

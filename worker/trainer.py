@@ -5,7 +5,6 @@ stdout carries messages, one JSON object a line; the last is `finished`, `stoppe
 writes to file descriptor 1 comes out on stderr, so that no stray print can break the protocol.
 """
 
-import errno
 import json
 import os
 import signal
@@ -14,6 +13,8 @@ import threading
 import traceback
 from pathlib import Path
 from typing import Any
+
+from pinwheel.errors import FULL
 
 COMMANDS = {"stop", "stop publish"}
 ORPHANED = 3
@@ -61,8 +62,8 @@ def failure(error: Exception, step: int) -> dict[str, Any]:
         step = getattr(error, "step", step)
     elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         code, hint = "out_of_memory", "lower training.batch_size, model.connection.units or model.encoder.passes"
-    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        code, hint = "disk_full", "free space in the data folder"
+    elif isinstance(error, OSError) and error.errno in FULL:
+        code, hint = "data_folder_full", "free space in the data folder"
     return {"type": "failed", "step": step, "code": code, "detail": str(error) or type(error).__name__, "hint": hint}
 
 

@@ -21,8 +21,8 @@ from app.formats.color import in_color
 from app.formats.limits import Limits
 from app.formats.options import Color
 from app.formats.pixels import to_stored
-from app.formats.reading import FULL, brief
-from pinwheel.errors import InvalidDataset, PinwheelError, StoreUnavailable
+from app.formats.reading import brief
+from pinwheel.errors import FULL, InvalidDataset, PinwheelError, StoreUnavailable
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 ORIENTATION = 0x0112

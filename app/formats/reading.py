@@ -1,6 +1,5 @@
 """Reading hostile files: what a damaged one raises becomes one clear error, and nothing is read without a bound."""
 
-import errno
 import lzma
 import struct
 import tarfile
@@ -10,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from pinwheel.errors import InvalidDataset, PinwheelError, StoreUnavailable
+from pinwheel.errors import FULL, InvalidDataset, PinwheelError, StoreUnavailable
 
 BLOCK_BYTES = 1024 * 1024
 DAMAGE = (
@@ -27,7 +26,6 @@ DAMAGE = (
     zlib.error,
     lzma.LZMAError,
 )
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @contextmanager

@@ -68,6 +68,20 @@ class Artifacts:
         folder.rename(grave / folder.name)
         shutil.rmtree(grave, ignore_errors=True)
 
+    def room(self, least_free_bytes: int) -> str | None:
+        """What stands against writing something new, or None."""
+        try:
+            with tempfile.TemporaryFile(dir=self.staging) as file:
+                file.write(b"0")
+            free = shutil.disk_usage(self.staging).free
+        except FileNotFoundError:
+            return f"{self.staging.name} is missing"
+        except OSError as error:
+            return f"it cannot be written to: {error.strerror}"
+        if free < least_free_bytes:
+            return f"{free} bytes are free, {least_free_bytes} are to be left (PINWHEEL_MIN_FREE_BYTES)"
+        return None
+
     def empty_staging(self) -> None:
         for leftover in self.staging.iterdir():
             shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)

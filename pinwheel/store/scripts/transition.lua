@@ -28,7 +28,9 @@ if counts then
   local most = tonumber(redis.call('HGET', key, 'max_attempts'))
   if to == 'queued' and attempt >= most then
     to = 'failed'
-    fields['error'] = cjson.encode({code = 'worker_lost', detail = 'the job lost its worker ' .. attempt .. ' times; max_attempts is ' .. most})
+    local full = extra['reason'] == 'data_folder_full'
+    local why = full and 'the data folder was full ' or 'the job lost its worker '
+    fields['error'] = cjson.encode({code = full and 'data_folder_full' or 'worker_lost', detail = why .. attempt .. ' times; max_attempts is ' .. most})
   elseif to == 'queued' then
     attempt = attempt + 1
     redis.call('HSET', key, 'attempt', attempt)

@@ -62,7 +62,7 @@ class Allowance:
         self.left -= 1
 
 
-class Limits:
+class Admission:
     """Stands inside `Access`, which knows the key."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
