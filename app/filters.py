@@ -12,9 +12,12 @@ from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 from safetensors import safe_open
 
+from app.documented import between, one_of
 from pinwheel.errors import NotFound
 from pinwheel.pictures.mosaic import (
     MAX_COLS,
+    MAX_PAD,
+    MAX_SCALE,
     Layout,
     MosaicOptions,
     Normalize,
@@ -82,12 +85,12 @@ class FilterView:
 
 
 async def _view(
-    format: Annotated[str | None, Query(description="png, webp, svg, npy, npz or json, instead of Accept.")] = None,
+    format: Annotated[str | None, one_of(FORMATS)] = None,
     kind: Annotated[Kind, Query(description="Dictionary columns, or rows of the encoder.")] = "decoder",
     layer: Annotated[int | None, Query(ge=0, description="Layer of a stack, from 0; the top one without.")] = None,
-    cols: Annotated[int | None, Query(description="Tiles in a row.")] = None,
-    scale: Annotated[int | None, Query(description="Screen pixels a side for each pixel of a filter.")] = None,
-    pad: Annotated[int, Query(description="Screen pixels between tiles.")] = 1,
+    cols: Annotated[int | None, between(1, MAX_COLS, "Tiles in a row")] = None,
+    scale: Annotated[int | None, between(1, MAX_SCALE, "Screen pixels a side for each pixel of a filter")] = None,
+    pad: Annotated[int, between(0, MAX_PAD, "Screen pixels between tiles")] = 1,
     normalize: Annotated[Normalize, Query(description="One range of gray for each filter, or for all.")] = "per-filter",
     order: Annotated[Order, Query(description="Order of the tiles.")] = "index",
 ) -> FilterView:

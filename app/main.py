@@ -2,19 +2,16 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import Depends, FastAPI
-from fastapi.openapi.utils import get_openapi
 
 from app import problems
-from app.access import Access, scope_of
+from app.access import Access
 from app.admission import Admission
-from app.documented import Problem, ProblemEntry, errors
-from app.formats.embeddings import EmbeddingRequest
 from app.gone import Gone
 from app.idempotency import Idempotency
 from app.middleware import BodyLimit, RequestContext
+from app.openapi import document_of
 from app.rendering import WEB, OwnFiles
 from app.routes import (
     dataset_images,
@@ -38,10 +35,6 @@ from app.strict import known_query
 from pinwheel import __version__
 from pinwheel.logs import configure_logs
 from pinwheel.settings import settings
-from pinwheel.specs import EncodeJob, TrainJob
-from pinwheel.specs.builtin import BuiltinRequest, BuiltinSource
-
-SCHEMAS = (Problem, ProblemEntry, TrainJob, EncodeJob, BuiltinRequest, BuiltinSource, EmbeddingRequest)
 
 
 @asynccontextmanager
@@ -75,37 +68,8 @@ def create_app() -> FastAPI:
     app.add_middleware(Admission, settings=settings())
     app.add_middleware(Access, settings=settings())
     app.add_middleware(RequestContext)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: document_of(app)  # type: ignore[method-assign]
     return app
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in SCHEMAS:
-            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas |= schema.pop("$defs", {})
-            schemas[model.__name__] = schema
-        _tell_of_keys(document)
-        app.openapi_schema = document
-    return app.openapi_schema
-
-
-def _tell_of_keys(document: dict[str, Any]) -> None:
-    """Where the service has keys, every route but the public ones asks for one, in one of three ways."""
-    schemes = document["components"]["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer"},
-        "basic": {"type": "http", "scheme": "basic", "description": "The key as password."},
-        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    }
-    ways: list[dict[str, list[str]]] = [{}]
-    ways += [{name: []} for name in schemes]
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            if scope_of(method.upper(), path) is not None:
-                operation["security"] = ways
-                operation["responses"].update({str(status): told for status, told in errors(401, 403).items()})
 
 
 app = create_app()

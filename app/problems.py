@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 
 from pinwheel.errors import FULL, PinwheelError, StoreUnavailable
 from pinwheel.specs.problems import describe
@@ -99,7 +100,17 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     detail = (
         f"There is no {request.method} {request.url.path}." if error.status_code in (404, 405) else str(error.detail)
     )
-    return problem(request, error.status_code, code, str(error.detail), detail, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_allowed(request)))
+    return problem(request, error.status_code, code, str(error.detail), detail, headers)
+
+
+def _allowed(request: Request) -> set[str]:
+    """The methods of all routes with this path; the framework names those of one."""
+    routes: list[BaseRoute] = request.app.routes
+    found = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in found for method in getattr(route, "methods", None) or ()}
 
 
 async def _validation(request: Request, error: Exception) -> JSONResponse:

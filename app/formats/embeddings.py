@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
 from app.formats.image_files import from_text
 from pinwheel.errors import InvalidConfig, InvalidRequest, PayloadTooLarge
+from pinwheel.specs.base import Spec
 
 MOST_JSON_VALUES = 10_000_000
 IMAGE_SCHEMA: dict[str, Any] = {
@@ -24,10 +25,8 @@ IMAGE_SCHEMA: dict[str, Any] = {
 INPUT_SCHEMA = {"anyOf": [*IMAGE_SCHEMA["anyOf"], {"type": "array", "minItems": 1, "items": IMAGE_SCHEMA}]}
 
 
-class EmbeddingRequest(BaseModel):
+class EmbeddingRequest(Spec):
     """What `openai` sends; `layer` and `passes` are ours (its `extra_body`)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     model: str = Field(description="Model: `name`, or `name@version`.")
     input: Annotated[Any, WithJsonSchema(INPUT_SCHEMA)] = Field(description="One image or a list of them.")

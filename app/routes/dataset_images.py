@@ -4,9 +4,9 @@ import io
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 
-from app.documented import content, errors
+from app.documented import content, errors, one_of
 from app.formats.negotiate import choose
 from app.previews import one_image
 from app.services import Held
@@ -22,14 +22,14 @@ FORMATS = {"png": "image/png", "npy": "application/x-npy"}
 @router.get(
     "/{dataset_id}/images/{row}",
     response_class=Response,
-    responses={200: content(*FORMATS.values()), **errors(400, 404, 406, 410, 422)},
+    responses={200: content(*FORMATS.values()), **errors(400, 404, 406, 410)},
 )
 def read_image(
     dataset_id: str,
     row: Annotated[int, Path(description="Which image, from 0.")],
     request: Request,
     services: Held,
-    format: Annotated[str | None, Query(description="png or npy, instead of Accept.")] = None,
+    format: Annotated[str | None, one_of(FORMATS)] = None,
 ) -> Response:
     """One image: as a PNG, floats from 0 (black) to 1 (white) in 256 steps; or exactly, as an array (H, W, C)."""
     record = services.datasets.find(dataset_id)

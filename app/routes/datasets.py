@@ -16,6 +16,7 @@ from pinwheel.pictures.mosaic import encode_png
 
 router = APIRouter(prefix="/v1/datasets", tags=["data sets"])
 
+UPLOAD_ERRORS = errors(400, 409, 413, 415, 429)
 UPLOAD_DOC = {
     "x-reads-its-query": True,
     "requestBody": {
@@ -30,7 +31,12 @@ UPLOAD_DOC = {
 }
 
 
-@router.post("", status_code=201, responses=errors(400, 409, 413, 415, 422), openapi_extra=UPLOAD_DOC)
+@router.post(
+    "",
+    status_code=201,
+    responses={200: {"description": "The data set that is there: the same content, the same name"}, **UPLOAD_ERRORS},
+    openapi_extra=UPLOAD_DOC,
+)
 async def create_dataset(request: Request, services: Held) -> JSONResponse:
     """Create a data set: 201, or 200 with the one that is there when it has the same content and name."""
     record, new = await uploads.create(request, services)
@@ -38,7 +44,7 @@ async def create_dataset(request: Request, services: Held) -> JSONResponse:
     return JSONResponse(dataset_view(record), 201 if new else 200, location)
 
 
-@router.get("", responses=errors(422))
+@router.get("", responses=errors())
 def list_datasets(services: Held, page: Paged) -> dict[str, Any]:
     """Data sets, newest first."""
     records, more = services.datasets.listed(page)
@@ -59,9 +65,7 @@ def delete_dataset(dataset_id: str, services: Held) -> Response:
     return Response(status_code=204)
 
 
-@router.get(
-    "/{dataset_id}/preview", response_class=Response, responses={200: content("image/png"), **errors(404, 410, 422)}
-)
+@router.get("/{dataset_id}/preview", response_class=Response, responses={200: content("image/png"), **errors(404, 410)})
 def preview_dataset(
     dataset_id: str, services: Held, count: Annotated[int, Query(ge=1, le=256, description="Most images shown.")] = 100
 ) -> Response:

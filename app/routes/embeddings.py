@@ -34,7 +34,7 @@ BODY_DOC: dict[str, Any] = {
     response_class=Response,
     responses={
         200: content("application/json", description="The embeddings"),
-        **errors(400, 404, 413, 415, 422, 429),
+        **errors(400, 404, 413, 415, 429),
     },
     openapi_extra=BODY_DOC,
 )

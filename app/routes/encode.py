@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 from starlette.concurrency import run_in_threadpool
 
-from app.documented import content, errors
+from app.documented import content, errors, one_of
 from app.encode_jobs import ended, submit
 from app.encode_requests import QUICK_BYTES, Asked, read, received
 from app.fitting import check_layer_of, check_passes, check_topk, check_topk_of_code
@@ -55,13 +55,12 @@ BODY_DOC = {
         },
     }
 }
-REFUSALS = errors(400, 404, 406, 413, 415, 422, 429)
+REFUSALS = errors(400, 404, 406, 413, 415, 429)
 
 Passes = Annotated[
     int | None, Query(ge=1, le=200, description="Passes of a recurrent encoder; the model's own without.")
 ]
 Layer = Annotated[int | None, Query(ge=0, description="Layer of a stack, from 0; the top one without.")]
-Format = Annotated[str | None, Query(description="Format of the answer, instead of Accept.")]
 
 
 async def _asked(model: str, request: Request, services: Held) -> Asked:
@@ -88,7 +87,7 @@ async def encode_images(
     request: Request,
     services: Held,
     preferred: Preferred,
-    format: Format = None,
+    format: Annotated[str | None, one_of(features.FORMATS)] = None,
     sparse: Annotated[str, Query(pattern="^(true|false|auto)$", description="Sparse matrix, or dense array.")] = "auto",
     topk: Annotated[int | None, Query(ge=1, description="Keep only the k largest features of each image.")] = None,
     threshold: Annotated[
@@ -190,7 +189,7 @@ async def reconstruct_images(
     request: Request,
     services: Held,
     asked: AskedOnce,
-    format: Format = None,
+    format: Annotated[str | None, one_of(RECONSTRUCTION_FORMATS)] = None,
     passes: Passes = None,
     layer: Layer = None,
     topk: Annotated[
@@ -249,7 +248,7 @@ async def classify_images(
     request: Request,
     services: Held,
     asked: AskedOnce,
-    format: Format = None,
+    format: Annotated[str | None, one_of(CLASS_FORMATS)] = None,
     passes: Passes = None,
 ) -> Response:
     """Class probabilities of each image, from models that were trained with labels."""

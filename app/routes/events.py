@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse, format_sse_event
 
-from app.documented import content, errors
+from app.documented import content, errors, one_of
 from app.formats.negotiate import choose
 from app.services import Held, Services
 from pinwheel.errors import InvalidRequest
@@ -28,7 +28,7 @@ FORMATS = {"json": "application/json", "sse": "text/event-stream"}
     responses={
         200: content(*FORMATS.values()),
         204: {"description": "Nothing is left to say"},
-        **errors(400, 404, 406, 422),
+        **errors(400, 404, 406),
     },
 )
 async def read_events(
@@ -38,7 +38,7 @@ async def read_events(
     after: Annotated[int | None, Query(ge=0, le=10**15, description="Number of the last event known.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most events on a JSON page.")] = 100,
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds a JSON page waits for a first event.")] = 0,
-    format: Annotated[str | None, Query(description="`json` or `sse`, instead of Accept.")] = None,
+    format: Annotated[str | None, one_of(FORMATS)] = None,
     last_event_id: Annotated[str | None, Header(description="Number of the last event received.")] = None,
 ) -> Response:
     """Events in order, from the beginning or behind `after` or `Last-Event-ID`. The stream ends after `done`."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from app.documented import content, errors
+from app.documented import between, content, errors, one_of
 from app.filters import Kind
 from app.fitting import check_layer_of
 from app.formats.negotiate import choose
@@ -17,26 +17,26 @@ from app.services import Held
 from app.unit_partners import partners
 from app.views import unit_links
 from pinwheel.files import layers_of, patches_file
-from pinwheel.pictures.mosaic import MosaicOptions, Normalize
+from pinwheel.pictures.mosaic import MAX_COLS, MAX_PAD, MAX_SCALE, MosaicOptions, Normalize
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 Unit = Annotated[int, Path(description="The unit, from 0: its place among all filters of the layer.")]
 Layer = Annotated[int | None, Query(ge=0, description="Layer of a stack, from 0; the top one without.")]
-Scale = Annotated[int | None, Query(description="Screen pixels a side for each pixel, 1 to 64.")]
+Scale = Annotated[int | None, between(1, MAX_SCALE, "Screen pixels a side for each pixel")]
 
 
 @router.get(
     "/{model}/filters/{unit}",
     response_class=Response,
-    responses={200: content(*FORMATS.values()), **errors(400, 404, 406, 410, 422)},
+    responses={200: content(*FORMATS.values()), **errors(400, 404, 406, 410)},
 )
 def read_filter(
     model: str,
     unit: Unit,
     request: Request,
     services: Held,
-    format: Annotated[str | None, Query(description="png, webp, svg, npy or json, instead of Accept.")] = None,
+    format: Annotated[str | None, one_of(FORMATS)] = None,
     kind: Annotated[Kind, Query(description="A dictionary column, or a row of the encoder.")] = "decoder",
     layer: Layer = None,
     scale: Scale = None,
@@ -76,19 +76,19 @@ def read_filter(
 @router.get(
     "/{model}/filters/{unit}/patches",
     response_class=Response,
-    responses={200: content(*PATCH_FORMATS.values()), **errors(400, 404, 406, 422)},
+    responses={200: content(*PATCH_FORMATS.values()), **errors(400, 404, 406)},
 )
 def read_unit_patches(
     model: str,
     unit: Unit,
     request: Request,
     services: Held,
-    format: Annotated[str | None, Query(description="png, webp, npy or json, instead of Accept.")] = None,
+    format: Annotated[str | None, one_of(PATCH_FORMATS)] = None,
     count: Annotated[int, Query(ge=1, le=MOST_PATCHES, description="How many, the strongest first.")] = MOST_PATCHES,
     layer: Layer = None,
-    cols: Annotated[int | None, Query(description="Tiles in a row.")] = None,
+    cols: Annotated[int | None, between(1, MAX_COLS, "Tiles in a row")] = None,
     scale: Scale = None,
-    pad: Annotated[int, Query(description="Screen pixels between tiles.")] = 1,
+    pad: Annotated[int, between(0, MAX_PAD, "Screen pixels between tiles")] = 1,
 ) -> Response:
     """The inputs that drive a unit most, as they were before any preprocessing: a mosaic, an array, or where they are
     in the data set. They are found when a model is published; 404 for one that was published without."""

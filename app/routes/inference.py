@@ -72,7 +72,7 @@ def _encodes(services: Services) -> bool:
     return any("encode" in worker["queues"].split(",") for worker in workers.live(services.client))
 
 
-@router.post("/repository/index", responses=errors(400, 422))
+@router.post("/repository/index", responses=errors(400))
 async def repository_index(request: Request, services: Held) -> list[dict[str, str]]:
     """Every version of every model; `{"ready": true}` leaves out those that cannot be asked now."""
     body = await request.body()
@@ -142,13 +142,13 @@ def model_statistics(found: Found, services: Held) -> dict[str, Any]:
 @router.post(
     "/models/{model}/infer",
     response_class=Response,
-    responses={200: content(*READ[1:]), **errors(400, 404, 413, 415, 422, 429)},
+    responses={200: content(*READ[1:]), **errors(400, 404, 413, 415, 429)},
     openapi_extra=BODY_DOC,
 )
 @router.post(
     "/models/{model}/versions/{version}/infer",
     response_class=Response,
-    responses={200: content(*READ[1:]), **errors(400, 404, 413, 415, 422, 429)},
+    responses={200: content(*READ[1:]), **errors(400, 404, 413, 415, 429)},
     openapi_extra=BODY_DOC,
 )
 async def infer(request: Request, services: Held, found: Found) -> Response:

@@ -33,7 +33,7 @@ SUBMIT_DOC = {
 }
 
 
-@router.post("", status_code=202, responses=errors(400, 404, 409, 413, 415, 422, 429), openapi_extra=SUBMIT_DOC)
+@router.post("", status_code=202, responses=errors(400, 404, 409, 413, 415, 429), openapi_extra=SUBMIT_DOC)
 async def create_job(
     request: Request,
     services: Held,
@@ -70,7 +70,7 @@ def _rehearse(asked: TrainJob | EncodeJob, services: Services) -> dict[str, Any]
     return shown
 
 
-@router.get("", responses=errors(422))
+@router.get("", responses=errors())
 def list_jobs(
     services: Held,
     page: Paged,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from app.documented import content, errors
+from app.documented import content, errors, one_of
 from app.fitting import check_layer_of
 from app.formats.negotiate import choose
 from app.maps import FORMATS, KINDS, available, check_unit, description, drawing, of_layer, read_material
@@ -20,14 +20,14 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 @router.get(
     "/{model}/maps/{kind}",
     response_class=Response,
-    responses={200: content(*FORMATS.values()), **errors(400, 404, 406, 410, 422)},
+    responses={200: content(*FORMATS.values()), **errors(400, 404, 406, 410)},
 )
 def read_map(
     model: str,
     kind: Annotated[str, Path(description="What to show.", json_schema_extra={"enum": list(KINDS)})],
     request: Request,
     services: Held,
-    format: Annotated[str | None, Query(description="png, svg or json, instead of Accept.")] = None,
+    format: Annotated[str | None, one_of(FORMATS)] = None,
     layer: Annotated[int | None, Query(ge=0, description="Layer of a stack, from 0; the top one without.")] = None,
     unit: Annotated[int | None, Query(ge=0, description="One unit alone, of the map `units`, from 0.")] = None,
 ) -> Response:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 from safetensors.numpy import load_file
 
-from app.documented import content, errors
+from app.documented import content, errors, one_of
 from app.exporting import Pixels, exported
 from app.filters import FORMATS as FILTER_FORMATS
 from app.filters import View, answer, read_preview
@@ -57,7 +57,7 @@ def headers_of(model: str, record: dict[str, Any], *what: str) -> dict[str, str]
     }
 
 
-@router.get("", responses=errors(422))
+@router.get("", responses=errors())
 def list_models(services: Held, page: Paged) -> dict[str, Any]:
     """The newest version of every model, by name."""
     records, more = services.models.listed(page)
@@ -86,13 +86,13 @@ def delete_model(model: str, services: Held) -> Response:
 @router.get(
     "/{model}/weights",
     response_class=Response,
-    responses={200: content(*WEIGHT_FORMATS.values()), **errors(404, 406, 410, 422)},
+    responses={200: content(*WEIGHT_FORMATS.values()), **errors(404, 406, 410)},
 )
 def read_weights(
     model: str,
     request: Request,
     services: Held,
-    format: Annotated[str | None, Query(description="safetensors, npz or onnx, instead of Accept.")] = None,
+    format: Annotated[str | None, one_of(WEIGHT_FORMATS)] = None,
     topk: Annotated[int | None, Query(ge=1, description="onnx: the k largest features as outputs too.")] = None,
     layer: Annotated[
         int | None, Query(ge=0, description="onnx: layer of a stack, from 0; the top one without.")
@@ -140,7 +140,7 @@ def _check_options(format: str, asked: Mapping[str, int | str | None], record: d
 @router.get(
     "/{model}/filters",
     response_class=Response,
-    responses={200: content(*FILTER_FORMATS.values()), **errors(400, 404, 406, 422)},
+    responses={200: content(*FILTER_FORMATS.values()), **errors(400, 404, 406)},
 )
 def read_filters(model: str, request: Request, services: Held, view: View) -> Response:
     """All filters as one picture, as numbers, or as statistics of each unit."""

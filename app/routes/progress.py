@@ -18,7 +18,7 @@ from pinwheel.store import events
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 
-@router.get("/{job_id}/metrics", responses=errors(404, 422))
+@router.get("/{job_id}/metrics", responses=errors(404))
 def read_metrics(
     job_id: str,
     services: Held,
@@ -43,7 +43,7 @@ def read_metrics(
 @router.get(
     "/{job_id}/filters",
     response_class=Response,
-    responses={200: content(*FILTER_FORMATS.values()), **errors(404, 406, 422)},
+    responses={200: content(*FILTER_FORMATS.values()), **errors(400, 404, 406)},
 )
 def read_filters(
     job_id: str,

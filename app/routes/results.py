@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.documented import content, errors
+from app.documented import content, errors, one_of
 from app.downloads import send_file
 from app.formats.features import FORMATS
 from app.formats.negotiate import choose
@@ -13,7 +13,7 @@ from app.services import Held
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-Format = Annotated[str | None, Query(description="json, npy, npz, arrow, parquet or safetensors, instead of Accept.")]
+Format = Annotated[str | None, one_of(FORMATS)]
 Sparse = Annotated[
     str, Query(pattern="^(true|false|auto)$", description="Sparse or dense; `auto` is what the job asked for.")
 ]
@@ -24,7 +24,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
     200: content(*FORMATS.values()),
     206: content(*FORMATS.values(), description="The bytes of the asked range"),
     416: {"description": "The range lies behind the end of the file"},
-    **errors(400, 404, 406, 409, 410, 413, 422),
+    **errors(400, 404, 406, 409, 410, 413),
 }
 
 
@@ -62,7 +62,7 @@ def read_result(
     return answer(request, Result.find(services, job_id), format, sparse, dtype)
 
 
-@router.get("/{job_id}/result/shards", responses=errors(400, 404, 409, 410, 422))
+@router.get("/{job_id}/result/shards", responses=errors(400, 404, 409, 410))
 def list_shards(job_id: str, services: Held) -> dict[str, Any]:
     """The shards of a result, with the rows that each of them holds. A small result is one shard."""
     return listing(Result.find(services, job_id))

@@ -23,13 +23,13 @@ from pinwheel.store.connection import UNREACHABLE
 router = APIRouter(tags=["system"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses=errors())
 def health() -> dict[str, str]:
     """The process is alive."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses={503: {"description": "Not ready; the body says why"}})
+@router.get("/readyz", responses={**errors(), 503: {"description": "Not ready; the body says why"}})
 async def ready(services: Held) -> JSONResponse:
     """Ready to do all of its work: store, artifacts, and a worker for each queue."""
     checks = await anyio.to_thread.run_sync(_checks, services)
@@ -70,7 +70,7 @@ def metrics(services: Held) -> Response:
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/v1/info")
+@router.get("/v1/info", responses=errors())
 def info(services: Held) -> dict[str, Any]:
     """Version, limits and formats."""
     config = services.settings
@@ -123,7 +123,7 @@ def _recipe_view(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-@router.get("/v1/recipes")
+@router.get("/v1/recipes", responses=errors())
 def list_recipes() -> dict[str, Any]:
     """The systems that can be trained."""
     shown = [_recipe_view(recipe) for recipe in RECIPES.values()]

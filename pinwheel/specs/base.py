@@ -1,14 +1,31 @@
 """What every spec is: frozen, closed, strict and finite. A typo or a text where a number belongs is an error."""
 
 import json
+import typing
 from typing import Any, LiteralString
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 
 class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_numbers(cls, given: Any) -> Any:
+        """JSON does not tell 3.0 from 3, and some languages write every number with a point."""
+        if not isinstance(given, dict):
+            return given
+        return {name: _whole(value, cls.model_fields.get(name)) for name, value in given.items()}
+
+
+def _whole(value: Any, field: FieldInfo | None) -> Any:
+    if field is None or not isinstance(value, float) or not value.is_integer():
+        return value
+    kinds = typing.get_args(field.annotation) or (field.annotation,)
+    return int(value) if int in kinds and float not in kinds else value
 
 
 def merge(default: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -17,4 +17,4 @@ class BuiltinRequest(Spec):
 
     source: BuiltinSource
     name: str | None = None
-    options: dict[str, Any] = Field(default_factory=dict, description="As in the query of an upload.")
+    options: dict[str, Any] = Field(default_factory=dict, description="As in the query of an upload: color, layout, …")

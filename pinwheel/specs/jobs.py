@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from pinwheel.specs.base import Spec, misplaced
 from pinwheel.specs.train import MOST_STAGES
@@ -75,6 +75,14 @@ class EncodeOutput(Spec):
 
 class TrainJob(Spec):
     """Body of `POST /v1/jobs` for a training. What is given is laid over the recipe's defaults."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"type": "string"}}} for name in ("dataset", "resume_from")
+            ]
+        }
+    )
 
     type: Literal["train"]
     recipe: Label | None = None

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from table_files import TABLES, parquet
-from table_files import stream as arrow_stream
-from upload_files import colour, convert_here, gray, idx, many, npy, npz, packed, picture, stack, tarred, zipped
+from tampering import FILES, tampered
+from upload_files import convert_here
 
 from app.formats.inputs import decode_inputs, fit
 from pinwheel.errors import PinwheelError
@@ -21,26 +20,6 @@ from pinwheel.settings import Settings
 # Pillow warns of odd metadata; the pictures are read all the same.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 
-FILES = {
-    "npy": npy(many()),
-    "npy columns": npy(np.asfortranarray(many().astype(np.float32))),
-    "npz": npz(images=many(), labels=np.arange(7)),
-    "packed npz": npz(compressed=True, images=many(), labels=np.arange(7)),
-    "idx": idx(many()),
-    "packed idx": packed(idx(many())),
-    "zip": zipped({"a/1.png": picture(gray()), "b/2.jpg": picture(colour(), "JPEG")}),
-    "tar": tarred({"a/1.png": picture(gray()), "b/2.bmp": picture(gray(), "BMP")}),
-    "tar.gz": tarred({"a/1.png": picture(gray())}, "w:gz"),
-    "png": picture(colour()),
-    "jpeg": picture(colour(), "JPEG"),
-    "webp": picture(colour(), "WEBP"),
-    "tiff": stack([gray(), gray(seed=1)]),
-    "bmp": picture(gray(), "BMP"),
-    **{f"arrow {name}": arrow_stream(table) for name, (table, _) in TABLES.items()},
-    "packed arrow": arrow_stream(TABLES["nested lists"][0], "zstd"),
-    "parquet": parquet(TABLES["{bytes, path}"][0]),
-    "packed parquet": parquet(TABLES["nested lists"][0], compression="zstd"),
-}
 SERVER = Settings(max_encode_bytes=2**20)
 
 
@@ -68,20 +47,6 @@ changes = st.lists(
     min_size=1,
     max_size=4,
 )
-
-
-def tampered(body: bytes, steps: list[tuple[str, float, int]]) -> bytes:
-    for what, where, value in steps:
-        at = int(where * max(len(body) - 1, 0))
-        if what == "cut":
-            body = body[:at]
-        elif what == "flip" and body:
-            body = body[:at] + bytes([body[at] ^ value]) + body[at + 1 :]
-        elif what == "insert":
-            body = body[:at] + bytes([value]) + body[at:]
-        elif what == "repeat":
-            body = body[:at] + body[at : at + value] * 2 + body[at + value :]
-    return body
 
 
 @settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
