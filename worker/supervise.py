@@ -198,7 +198,7 @@ class Supervisor:
                     self._obey(trainer, state, now)
                 except UNREACHABLE as error:
                     log.warning("store unreachable", job=self.claim.job["id"], error=str(error))
-                    if now - heard > self.settings.lease_seconds:
+                    if time.monotonic() - heard > self.settings.lease_seconds:
                         raise LeaseLost(self.claim.job["id"]) from error
                     time.sleep(TICK_SECONDS)
                     continue

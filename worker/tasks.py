@@ -9,7 +9,7 @@ import structlog
 from pinwheel.errors import FULL
 from pinwheel.settings import settings
 from pinwheel.store.artifacts import Artifacts
-from pinwheel.store.connection import connect
+from pinwheel.store.connection import COMMAND_SECONDS, connect
 from pinwheel.store.jobs import Claim, JobStore, LeaseLost
 from worker.celery_app import celery, leaving
 from worker.encoding.bulk import encode_dataset
@@ -21,7 +21,9 @@ log = structlog.get_logger()
 
 @cache
 def job_store() -> JobStore:
-    return JobStore(connect(settings().store_url), settings())
+    """Gives up in time for a lease: who cannot be heard for that long has lost the job, and stops."""
+    seconds = min(COMMAND_SECONDS, settings().lease_seconds / 3)
+    return JobStore(connect(settings().store_url, seconds, retries=1), settings())
 
 
 @cache

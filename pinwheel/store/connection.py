@@ -26,14 +26,14 @@ UNREACHABLE = (
 )
 
 
-def connect(url: str) -> Client:
-    """A client for commands from threads; answers are bytes."""
+def connect(url: str, seconds: float = COMMAND_SECONDS, retries: int = 3) -> Client:
+    """A client for commands from threads; answers are bytes. Each try takes so many `seconds` at most."""
     return redis.Redis.from_url(
         url,
-        socket_timeout=COMMAND_SECONDS,
-        socket_connect_timeout=COMMAND_SECONDS,
+        socket_timeout=seconds,
+        socket_connect_timeout=seconds,
         health_check_interval=25,
-        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3),
+        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries),
     )
 
 
