@@ -231,7 +231,9 @@ class JobStore:
     def lapse(self) -> list[str]:
         """Take jobs from workers whose lease is over; gives the ids."""
         seconds, microseconds = self.client.time()
-        over = self.client.zrangebyscore(keys.LEASES, "-inf", seconds * 1000 + microseconds // 1000)
+        now = seconds * 1000 + microseconds // 1000
+        over = self.client.zrangebyscore(keys.LEASES, "-inf", now)
+        over += self.client.zrangebyscore(keys.LEASES, now + 10 * self._lease_ms, "+inf")  # the clock was put back
         lapsed = []
         for job_id in (raw.decode() for raw in over):
             answer = self._transition(job_id, "lose", event={"reason": "worker_lost"}, only_lapsed=True)

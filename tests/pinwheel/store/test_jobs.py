@@ -91,6 +91,17 @@ def test_a_lease_that_is_renewed_does_not_lapse(store: JobStore) -> None:
         assert store.lapse() == []
 
 
+def test_a_clock_that_is_put_back_keeps_no_lease_and_no_message_for_hours(store: JobStore) -> None:
+    create(store)
+    hours = 3 * 3600 * 1000
+    store.client.zincrby("pinwheel:unsent", hours, "job_1")
+    assert store.due() == [("job_1", "train")]
+    claimed(store)
+    store.client.zincrby(keys.LEASES, hours, "job_1")  # as if the clock had been three hours ahead
+    assert store.lapse() == ["job_1"]
+    assert store.get("job_1")["state"] == "queued"
+
+
 def test_the_last_attempt_ends_the_job(store: JobStore) -> None:
     create(store, max_attempts=2)
     for _ in range(2):
