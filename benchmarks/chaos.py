@@ -3,6 +3,8 @@
     pip install -e '.[dev]' && python benchmarks/chaos.py [--kills 100] [--jobs 30] [--seed 0]
 
 One training of each recipe runs first, undisturbed; then the jobs run while something is killed every second or two.
+`pinwheel up` waits longer, up to 15 s, before it starts again what dies again and again; here it is one second, so that
+there is more to be killed.
 The status is 1 unless every job ended once as `succeeded`, with all events, and with the weights of the undisturbed
 run, and every encode was answered with the right features, refused with a documented status, or cut off by a kill.
 """
@@ -24,7 +26,7 @@ import numpy as np
 import psutil
 
 from pinwheel.client import Client
-from pinwheel.up import Service
+from pinwheel.up import Service, part
 from worker.data.store import read_npz
 
 ENVIRONMENT = {
@@ -132,6 +134,42 @@ def complaints_of(client: Client, job_id: str, name: str, right: str, folder: Pa
     return found
 
 
+def calm(client: Client, dataset: Any, folder: Path) -> dict[str, str]:
+    """The weights of one training of each kind that nothing disturbs."""
+    found = {}
+    for kind, fields in KINDS.items():
+        client.train(recipe=kind, dataset=dataset, publish_as=f"calm-{kind}", **fields).wait()
+        found[kind] = digest(client, f"calm-{kind}", folder)
+    return found
+
+
+def encoding(service: Service, images: np.ndarray) -> Encodes:
+    """One image again and again, and what is right."""
+    one = io.BytesIO()
+    np.save(one, images[:1])
+    url = f"{service.url}/v1/models/calm-drsae/encode?format=npy"
+    features = np.load(io.BytesIO(httpx2.post(url, content=one.getvalue(), trust_env=False).content))
+    return Encodes(url, one.getvalue(), features)
+
+
+def killing(service: Service, kills: int, chance: random.Random) -> Counter[str]:
+    chaos = Chaos(service, chance)
+    while chaos.killed.total() < kills:
+        time.sleep(chance.uniform(0.5, 2.0))
+        chaos.kill_one()
+    wait_ready(service)
+    return chaos.killed
+
+
+def ended(client: Client, jobs: dict[str, str], end: float) -> None:
+    """Wait for all of them."""
+    for name, job_id in jobs.items():
+        while not client.job(job_id).record["terminal"]:
+            if time.monotonic() > end:
+                sys.exit(f"{name} has not ended: {client.job(job_id).record}")
+            time.sleep(0.5)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--kills", type=int, default=100)
@@ -139,48 +177,36 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--most-minutes", type=float, default=30)
     given = parser.parse_args()
-    images = read_npz(Path(__file__).parents[1] / "pinwheel" / "data" / "digits.npz")
-    chance, start = random.Random(given.seed), time.monotonic()
+    part.LONGEST_SECONDS = 1.0
+    digits = read_npz(Path(__file__).parents[1] / "pinwheel" / "data" / "digits.npz")
+    images, labels = np.asarray(digits.images[:1000]), np.asarray(digits.labels[:1000])
+    start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pw-chaos-") as scratch:
         folder = Path(scratch)
         with Service(folder / "data", port=0, environment=ENVIRONMENT) as service, Client(service.url) as client:
-            digits = client.create_dataset(
-                np.asarray(images.images[:1000]), labels=np.asarray(images.labels[:1000]), name="some"
-            )
-            right = {}
-            for kind, fields in KINDS.items():
-                client.train(recipe=kind, dataset=digits, publish_as=f"calm-{kind}", **fields).wait()
-                right[kind] = digest(client, f"calm-{kind}", folder)
-            one = io.BytesIO()
-            np.save(one, np.asarray(images.images[:1]))
-            url = f"{service.url}/v1/models/calm-drsae/encode?format=npy"
-            features = np.load(io.BytesIO(httpx2.post(url, content=one.getvalue(), trust_env=False).content))
-            encodes = Encodes(url, one.getvalue(), features)
-            submitted = {
-                name: client.train(recipe=kind, dataset=digits, publish_as=name, max_attempts=100, **KINDS[kind]).id
-                for name, kind in names(given.jobs)
+            dataset = client.create_dataset(images, labels=labels, name="some")
+            right = calm(client, dataset, folder)
+            encodes = encoding(service, images)
+            kinds = dict(names(given.jobs))
+            jobs = {
+                name: client.train(recipe=kind, dataset=dataset, publish_as=name, max_attempts=100, **KINDS[kind]).id
+                for name, kind in kinds.items()
             }
-            chaos = Chaos(service, chance)
             encodes.start()
-            while sum(chaos.killed.values()) < given.kills:
-                time.sleep(chance.uniform(0.5, 2.0))
-                chaos.kill_one()
-            print(f"killed {dict(chaos.killed)} in {time.monotonic() - start:.0f} s", flush=True)
-            wait_ready(service)
-            found = []
-            for (name, job_id), (_, kind) in zip(submitted.items(), names(given.jobs), strict=True):
-                while not client.job(job_id).record["terminal"]:
-                    if time.monotonic() - start > 60 * given.most_minutes:
-                        sys.exit(f"{name} has not ended: {client.job(job_id).record}")
-                    time.sleep(0.5)
-                found += complaints_of(client, job_id, name, right[kind], folder)
-            attempts = [client.job(job_id).record["attempt"] for job_id in submitted.values()]
+            killed = killing(service, given.kills, random.Random(given.seed))
+            print(f"killed {dict(killed)} in {time.monotonic() - start:.0f} s", flush=True)
+            ended(client, jobs, start + 60 * given.most_minutes)
+            found = [
+                each
+                for name, job in jobs.items()
+                for each in complaints_of(client, job, name, right[kinds[name]], folder)
+            ]
+            attempts = [client.job(job_id).record["attempt"] for job_id in jobs.values()]
             encodes.stop.set()
             encodes.join(120)
-    found += [
-        f"encode: {what} {times} times" for what, times in encodes.told.items() if what.isupper() or "UNEX" in what
-    ]
-    print(f"{len(submitted)} jobs, attempts {sorted(attempts)}; encodes {dict(encodes.told)}")
+    wrong = [what for what in encodes.told if what.isupper() or "UNEX" in what]
+    found += [f"encode: {what} {encodes.told[what]} times" for what in wrong]
+    print(f"{len(jobs)} jobs, attempts {sorted(attempts)}; encodes {dict(encodes.told)}")
     print("\n".join(found) or "nothing lost, nothing twice, nothing missing, all weights as undisturbed")
     sys.exit(bool(found))
 

@@ -150,6 +150,8 @@ def main() -> None:
         digits = client.create_dataset(data, labels=np.asarray(images.labels[:1000]), name="some")
         client.train(recipe="drsae", dataset=digits, training={"epochs": 1}, publish_as="loaded").wait()
         followed = client.train(recipe="drsae", dataset=digits, publish_as="followed", **LONG)
+        while not client.job(followed.id).metrics()["points"]:
+            time.sleep(0.5)
         load = Load(service.url, one.getvalue(), digits["id"], followed.id, given)
         asyncio.run(load.run())
         followed.cancel()

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pinwheel.cli.follow import follow
-from pinwheel.cli.models import _format
+from pinwheel.cli.outputs import FEATURE_FORMATS, Format, Out, format_of, write_result
 from pinwheel.cli.session import USAGE, Session, binary, fail, note
 
 if TYPE_CHECKING:
-    from pinwheel.client import Client, Job
-
-FORMATS = ("npy", "npz", "json", "arrow", "parquet", "safetensors")
+    from pinwheel.client import Client
 
 Which = Annotated[str, typer.Argument(metavar="MODEL", help="Name, or name@version.")]
 Files = Annotated[
@@ -20,8 +18,6 @@ Files = Annotated[
     typer.Argument(help="Pictures, folders of pictures, or one .npy or .npz; - is stdin. Else --data."),
 ]
 Data = Annotated[str | None, typer.Option("--data", help="A data set of the service instead, as a job.")]
-Out = Annotated[str | None, typer.Option("-o", "--out", help="File; its suffix says the format. - is stdout.")]
-Format = Annotated[str | None, typer.Option("--format", help=f"{', '.join(FORMATS)}; that of the file without.")]
 Sparse = Annotated[bool | None, typer.Option("--sparse/--dense", help="As a sparse matrix; npz is, without.")]
 TopK = Annotated[int | None, typer.Option(min=1, help="Keep only the k largest features of each image.")]
 Threshold = Annotated[float | None, typer.Option(min=0, help="Drop features up to this.")]
@@ -51,7 +47,7 @@ def encode(
     Example: pinwheel encode digits scan-1.png scans/ -o features.npz
     """
     session: Session = context.obj
-    chosen = _format(out, format_, FORMATS, "json")
+    chosen = format_of(out, format_, FEATURE_FORMATS, "json")
     if bool(files) == (data is not None):
         fail("give either images or --data", USAGE)
     options = {"passes": passes, "layer": layer, "pool": pool, "stride": stride}
@@ -77,19 +73,7 @@ def _job(client: "Client", model: str, data: str, fields: dict[str, Any], out: s
     job.wait(progress=True)
     if job.status != "succeeded":
         return follow(job, as_json=False, picture=False)  # says why
-    format = fields["output"]["format"]
-    if out == "-":
-        return binary(_result(job, format), out)
-    path = job.download(out, format)
-    return note(f"{path}: {path.stat().st_size} bytes")
-
-
-def _result(job: "Job", format: str) -> bytes:
-    """By way of a file, since the result may be of any size and a download that breaks goes on."""
-    from tempfile import TemporaryDirectory
-
-    with TemporaryDirectory(prefix="pinwheel-") as folder:
-        return job.download(Path(folder) / "result", format).read_bytes()
+    return write_result(job, out, fields["output"]["format"])
 
 
 def _images(files: list[Path]) -> Any:

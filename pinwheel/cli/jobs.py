@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pinwheel.cli.follow import follow as follow_job
+from pinwheel.cli.outputs import FEATURE_FORMATS, Format, Out, format_of, write_result
 from pinwheel.cli.session import Json, Session, document, facts, note, number, table
 
 if TYPE_CHECKING:
@@ -83,6 +84,15 @@ def pause(context: typer.Context, job: Id) -> None:
 def resume(context: typer.Context, job: Id) -> None:
     """Go on with a paused training."""
     _command(context, job, "resume")
+
+
+@app.command()
+def result(context: typer.Context, job: Id, out: Out = None, format_: Format = None) -> None:
+    """Write the features that an encoding job has made. Example: pinwheel job result JOB -o features.npz"""
+    session: Session = context.obj
+    chosen = format_of(out, format_, FEATURE_FORMATS, "npz")
+    with session.client() as client:
+        write_result(client.job(job), out, chosen)
 
 
 @app.command("rm")

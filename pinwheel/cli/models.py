@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pinwheel.cli.outputs import format_of
 from pinwheel.cli.session import USAGE, Json, Session, binary, document, facts, fail, note, number, table
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def filters(
     """
     session: Session = context.obj
     to_terminal = out is None and format_ is None and _terminal()
-    chosen = "png" if to_terminal else _format(out, format_, FILTER_FORMATS, "png")
+    chosen = "png" if to_terminal else format_of(out, format_, FILTER_FORMATS, "png")
     view = {"order": order, "scale": 1 if to_terminal else scale, "kind": kind, "layer": layer}
     given = {name: value for name, value in view.items() if value is not None}
     with session.client() as client:
@@ -169,16 +170,7 @@ def export(
     """Write a model's tensors (.safetensors, .npz), or its encoder from images to features (.onnx)."""
     session: Session = context.obj
     options = {name: value for name, value in {"topk": topk, "layer": layer}.items() if value is not None}
-    chosen = _format(out, format_, WEIGHT_FORMATS, None)
+    chosen = format_of(out, format_, WEIGHT_FORMATS, None)
     with session.client() as client:
         path = client.model(which).weights(out, chosen, **options)
     note(f"{path}: {path.stat().st_size} bytes")
-
-
-def _format(out: str | None, given: str | None, known: tuple[str, ...], default: str | None) -> str:
-    """From the option, else from the suffix of the file."""
-    suffix = out.rpartition(".")[2].lower() if out and "." in out else None
-    chosen = given or suffix or default
-    if chosen not in known:
-        fail(f"{chosen or 'no format'} is not one of {', '.join(known)}", USAGE)
-    return str(chosen)

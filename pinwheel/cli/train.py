@@ -32,6 +32,7 @@ Validation = Annotated[str | None, typer.Option(help="Share that is held out, 0.
 PublishAs = Annotated[str | None, typer.Option(help="Name of the model; that of the recipe without.")]
 Name = Annotated[str | None, typer.Option(help="Name of the job.")]
 OnTopOf = Annotated[str | None, typer.Option(help="Put the stages on a published model, name@version.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the job's page in a browser.")]
 Detach = Annotated[bool, typer.Option("-d", "--detach", help="Only submit; print the job's id.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check everything and estimate memory and time; start nothing.")
@@ -51,6 +52,7 @@ def train(
     resume_from: ResumeFrom = None,
     keep_checkpoint: KeepCheckpoint = False,
     detach: Detach = False,
+    open_: Open = False,
     dry_run: DryRun = False,
     picture: Picture = True,
     as_json: AsJson = False,
@@ -74,6 +76,8 @@ def train(
         if dry_run:
             return _told(client.estimate(**fields), as_json)
         job = client.train(**fields)
+        if open_:
+            typer.launch(f"{session.url}/jobs/{job.id}")
         if detach:
             return document(job.record) if as_json else typer.echo(job.id)
         note(f"{job.id} {job.status}, {session.url}/jobs/{job.id}")

@@ -317,5 +317,5 @@ def test_the_blocks_of_the_page_run_as_they_stand(service: Service, tmp_path: Pa
     assert ran.returncode == 0, ran.stdout[-1000:] + ran.stderr[-2000:]
     assert "strokes@1" in ran.stdout
     assert "ended with 3" in ran.stdout
-    for name in ("filters.png", "features.npz", "all.parquet", "strokes.onnx", "digits.png"):
+    for name in ("filters.png", "features.npz", "all.parquet", "again.npz", "strokes.onnx", "digits.png"):
         assert (tmp_path / name).stat().st_size > 100
