@@ -4,9 +4,11 @@ import io
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from cachetools import LRUCache, cached
 from fastapi import Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
@@ -40,6 +42,7 @@ FORMATS = {
     "json": "application/json",
 }
 
+DRAWN_BYTES = 64 * 1024 * 1024  # of pictures that are kept
 Kind = Literal["decoder", "encoder"]
 NO_ENCODER = "There is no encoder matrix here: codes are found by iterations. Ask for kind=decoder."
 
@@ -134,18 +137,27 @@ def answer(
         return Response(status_code=304, headers=headers)
     if chosen == "json":
         return JSONResponse(_description(filters, view), headers=headers)
-    return Response(_bytes(filters, view, chosen, texts), media_type=FORMATS[chosen], headers=headers)
+    if chosen in ("npy", "npz"):
+        return Response(_array(filters, chosen), media_type=FORMATS[chosen], headers=headers)
+    return Response(_picture(filters, view, chosen, texts, version), media_type=FORMATS[chosen], headers=headers)
 
 
-def _bytes(filters: Filters, view: FilterView, chosen: str, texts: dict[str, str]) -> bytes:
+def _array(filters: Filters, chosen: str) -> bytes:
+    out = io.BytesIO()
     if chosen == "npy":
-        out = io.BytesIO()
         np.save(out, filters.values, allow_pickle=False)
-        return out.getvalue()
-    if chosen == "npz":
-        out = io.BytesIO()
+    else:
         np.savez(out, filters=filters.values, usage=filters.usage)
-        return out.getvalue()
+    return out.getvalue()
+
+
+def _key(filters: Filters, view: FilterView, chosen: str, texts: dict[str, str], version: str) -> tuple[Any, ...]:
+    return version, chosen, view, tuple(texts.items())
+
+
+@cached(LRUCache(DRAWN_BYTES, getsizeof=len), key=_key, lock=Lock())
+def _picture(filters: Filters, view: FilterView, chosen: str, texts: dict[str, str], version: str) -> bytes:
+    """Kept, since many look at the same ones; `version` tells apart what is drawn."""
     plan = filters.plan(view.options)
     pixels = draw(filters.values, plan, view.options)
     if chosen == "svg":

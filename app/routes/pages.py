@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 
 from app.formats.negotiate import choose
+from app.model_facts import SEEN
 from app.rendering import PLOTLY, page
 from app.services import Held, Services
 from app.views import dataset_view, job_view
@@ -58,7 +59,7 @@ def _discovery() -> dict[str, Any]:
 @router.get("/jobs/{job_id}")
 def job_page(job_id: str, request: Request, services: Held) -> HTMLResponse:
     """One job, live."""
-    return page(request, "job.html", curves=True, job=job_view(services.jobs.get(job_id)))
+    return page(request, "job.html", curves=True, seen=SEEN, job=job_view(services.jobs.get(job_id)))
 
 
 @router.get("/new")

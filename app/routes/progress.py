@@ -1,6 +1,7 @@
 """What a training shows while it runs: curves and filters."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,19 +26,27 @@ def read_metrics(
     max_points: Annotated[int, Query(ge=2, le=20_000, description="Most points; more are thinned evenly.")] = 2000,
     from_step: Annotated[int, Query(ge=0, description="First step of interest.")] = 0,
 ) -> dict[str, Any]:
-    """The history of every metric, by columns; a value that was not measured at a step is null."""
+    """The history of every metric, by columns; a value that was not measured at a step is null. `pictures` are the
+    steps of the filters' pictures; what came after event `last_event` is not in it."""
     services.jobs.get(job_id)
-    points = [
-        event["data"]
-        for event in events.read(services.client, job_id)
-        if event["type"] == "metrics" and event["data"]["step"] >= from_step
-    ]
-    chosen = points
-    if len(points) > max_points:
-        chosen = [points[index] for index in np.linspace(0, len(points) - 1, max_points).round().astype(int)]
+    log = events.Log.read(services.client, job_id)
+    points = log.data("metrics", from_step)
+    chosen: list[dict[str, Any]] = [points[index] for index in thinned(len(points), max_points)]
     names = dict.fromkeys(name for point in chosen for name in point)
-    columns = {name: [point.get(name) for point in chosen] for name in names}
-    return {"object": "metrics", "job": job_id, "points": len(chosen), "total_points": len(points), "columns": columns}
+    return {
+        "object": "metrics",
+        "job": job_id,
+        "points": len(chosen),
+        "total_points": len(points),
+        "last_event": log.last,
+        "pictures": [found["step"] for found in log.data("preview", from_step)],
+        "columns": {name: [point.get(name) for point in chosen] for name in names},
+    }
+
+
+def thinned(count: int, most: int) -> Iterable[int]:
+    """All indices, or the `most` that lie evenly among them, the first and the last one too."""
+    return range(count) if count <= most else np.linspace(0, count - 1, most).round().astype(int).tolist()
 
 
 @router.get(

@@ -1,6 +1,6 @@
 // The page of one model: the sheet of filters, the inspector, maps in tabs, and deletion. Public API only.
 import { Inspector } from "./inspector.js";
-import { asked, byId, element, say, shown } from "./elements.js";
+import { ask, byId, complain, el, number, read } from "./page.js";
 import { Sheet } from "./sheet.js";
 
 const { model, topographic } = byId("model").dataset;
@@ -30,11 +30,11 @@ const inspector = new Inspector(model, sheet, (unit) => sheet.choose(unit));
 async function show() {
   try {
     await sheet.show(query("order", "kind", "layer"));
-    say(byId("sheet-error"), null);
+    complain(byId("sheet-error"), null);
     const wanted = sheet.unit ?? Number.parseInt(address.searchParams.get("unit"), 10);
     if (Number.isInteger(wanted)) sheet.choose(wanted);
   } catch (error) {
-    say(byId("sheet-error"), error);
+    complain(byId("sheet-error"), error);
     if (form.elements.kind.value === "encoder") form.elements.kind.value = "decoder";
   }
 }
@@ -76,13 +76,13 @@ const MEASURED = [
 // How many pinwheels there are, and as a control what maps of the same units at random places have.
 async function orientation(here) {
   try {
-    const found = await (await asked(`${here}?format=json`)).json();
-    const rows = MEASURED.map(([name, plain]) => element("tr", {}, element("th", { scope: "row" }, plain), ...[found, found.shuffled].map((each) => element("td", {}, shown(each[name])))));
-    const head = ["", "this map", "the same units shuffled"].map((text) => element(text ? "th" : "td", text ? { scope: "col" } : {}, text));
-    const about = `${found.oriented_units} units have an orientation; their mean selectivity is ${shown(found.mean_selectivity)}.`;
-    return [element("p", {}, about), element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows))];
+    const found = await read(`${here}?format=json`);
+    const rows = MEASURED.map(([name, plain]) => el("tr", {}, el("th", { scope: "row" }, plain), ...[found, found.shuffled].map((each) => el("td", {}, number(each[name])))));
+    const head = ["", "this map", "the same units shuffled"].map((text) => el(text ? "th" : "td", text ? { scope: "col" } : {}, text));
+    const about = `${found.oriented_units} units have an orientation; their mean selectivity is ${number(found.mean_selectivity)}.`;
+    return [el("p", {}, about), el("table", {}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows))];
   } catch (error) {
-    return [element("p", { class: "notice", role: "alert" }, error.message)];
+    return [el("p", { className: "notice", attributes: { role: "alert" } }, error.message)];
   }
 }
 for (const [number, tab] of tabs.entries()) {
@@ -103,9 +103,9 @@ const dialog = byId("delete-dialog");
 byId("delete").addEventListener("click", () => dialog.showModal());
 byId("delete-now").addEventListener("click", async () => {
   try {
-    await asked(`/v1/models/${model}`, { method: "DELETE" });
+    await ask(`/v1/models/${model}`, { method: "DELETE" });
     location.assign("/models");
   } catch (error) {
-    say(byId("delete-error"), error);
+    complain(byId("delete-error"), error);
   }
 });

@@ -50,6 +50,8 @@ export function number(value) {
   return size !== 0 && (size < 1e-3 || size >= 1e6) ? value.toExponential(2) : String(Number(value.toPrecision(4)));
 }
 
+export const percent = (share) => (share === null || share === undefined ? "–" : `${Number((100 * share).toPrecision(3))} %`);
+
 export function bytes(value) {
   const units = ["bytes", "KB", "MB", "GB", "TB"];
   let place = 0;
@@ -75,9 +77,17 @@ export function gathered(update, wait = 300) {
   };
 }
 
-// Numbers by their names, two columns.
+// Values by their names; those that are null are left out.
 export const facts = (entries) =>
-  el("dl", { className: "facts" }, entries.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+  el("dl", { className: "facts" }, entries.filter(([, value]) => value !== null && value !== undefined).map(([name, value]) =>
+    el("div", {}, el("dt", {}, name), el("dd", {}, typeof value === "number" ? number(value) : value))));
+
+// A bar from 0 to the largest amount; its sign is its colour, and stands in the number beside it.
+export function bar(value, largest) {
+  const filled = el("i", { className: value < 0 ? "negative" : "positive" });
+  filled.style.width = `${largest > 0 ? (100 * Math.abs(value)) / largest : 0}%`;
+  return el("span", { className: "bar", attributes: { "aria-hidden": "true" } }, filled);
+}
 
 // The colour that a variable of the style sheet has now, in this theme.
 export function colour(name) {

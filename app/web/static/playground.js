@@ -1,6 +1,6 @@
 // An image through a model: which filters fire and where, what they rebuild, classes, and the call itself. Public API only.
 import { Firing } from "./firing.js";
-import { asked, bar, byId, element, percent, say, shown } from "./elements.js";
+import { ask, bar, byId, complain, el, number, percent } from "./page.js";
 import { decoded, draw, fitted, heat, misfit, pngOf, readNpy } from "./pictures.js";
 
 const MOST_SHOWN = 16;
@@ -18,13 +18,13 @@ function topk() {
   const chosen = Number(byId("topk").value);
   return chosen === state.counts.length - 1 ? {} : { topk: state.counts[chosen] };
 }
-const post = (operation, query) => asked(`${here}/${operation}?${new URLSearchParams(query)}`, { method: "POST", body: state.body, headers: { "Content-Type": "image/png" } });
+const post = (operation, query) => ask(`${here}/${operation}?${new URLSearchParams(query)}`, { method: "POST", body: state.body, headers: { "Content-Type": "image/png" } });
 const encoding = () => ({ ...(facts.cuts ? { pool: "none" } : {}), ...passes() });
 
 // A new image: as it is where it fits, else the user says how it is resized.
 async function take(blob) {
   const mine = ++state.latest;
-  say(byId("error"), null);
+  complain(byId("error"), null);
   byId("resize").hidden = true;
   try {
     const image = await decoded(blob);
@@ -37,7 +37,7 @@ async function take(blob) {
     byId("resize-pad").onclick = () => use(image, "pad");
     byId("resize-fit").focus();
   } catch (error) {
-    if (mine === state.latest) say(byId("error"), error);
+    if (mine === state.latest) complain(byId("error"), error);
   }
 }
 
@@ -76,11 +76,11 @@ async function encode(fresh = false) {
     calls();
     await rebuild();
     byId("status").textContent = "";
-    say(byId("error"), null);
+    complain(byId("error"), null);
   } catch (error) {
     if (mine !== state.latest) return;
     byId("status").textContent = "";
-    say(byId("error"), error);
+    complain(byId("error"), error);
   }
 }
 
@@ -98,9 +98,9 @@ function units() {
   byId("fires").textContent = `${firing.active} of ${firing.values.length} features are not zero.` + (firing.spreads ? ` Choose a ${what} to see where it fires.` : ` Choose a ${what} to see its filter.`);
   const largest = Math.abs(strongest[0]?.value ?? 0);
   byId("units").replaceChildren(...strongest.map(({ unit, value }) => {
-    const picture = facts.pooled ? element("span") : element("img", { src: `${here}/filters/${unit}?format=png`, alt: "", loading: "lazy" });
-    return element("li", {}, element("button", { type: "button", class: "row", "data-unit": unit, "aria-pressed": unit === state.unit, "aria-label": `${what} ${unit}, ${shown(value)}`, onclick: () => choose(unit === state.unit ? null : unit) },
-      picture, element("span", {}, `${what} ${unit}`), bar(value, largest), element("span", { class: "value" }, shown(value))));
+    const picture = facts.pooled ? el("span") : el("img", { src: `${here}/filters/${unit}?format=png`, alt: "", loading: "lazy" });
+    return el("li", {}, el("button", { type: "button", className: "row", data: { unit }, attributes: { "aria-pressed": unit === state.unit, "aria-label": `${what} ${unit}, ${number(value)}` }, onclick: () => choose(unit === state.unit ? null : unit) },
+      picture, el("span", {}, `${what} ${unit}`), bar(value, largest), el("span", { className: "value" }, number(value))));
   }));
   choose(strongest.some(({ unit }) => unit === state.unit) ? state.unit : null);
 }
@@ -115,15 +115,15 @@ function choose(unit) {
   if (!place.hidden) heat(place, canvas.width, canvas.height, firing.cells(unit));
   place.setAttribute("aria-label", `Where ${facts.pooled ? "pool" : "unit"} ${unit} fires`);
   if (facts.pooled) return;
-  const link = element("a", { href: `/models/${model}?unit=${unit}` }, `All about unit ${unit}`);
-  byId("fires").append(element("span", { id: "chosen" }, " ", link));
+  const link = el("a", { href: `/models/${model}?unit=${unit}` }, `All about unit ${unit}`);
+  byId("fires").append(el("span", { id: "chosen" }, " ", link));
 }
 
 function classed({ classes: names, probabilities: [shares] }) {
   byId("classes-part").hidden = false;
   const sorted = names.map((name, at) => [String(name), shares[at]]).sort((a, b) => b[1] - a[1]).slice(0, 10);
   byId("classes").replaceChildren(...sorted.map(([name, share]) =>
-    element("li", {}, element("span", { class: "row plain" }, element("span", {}, name), bar(share, 1), element("span", { class: "value" }, percent(share))))));
+    el("li", {}, el("span", { className: "row plain" }, el("span", {}, name), bar(share, 1), el("span", { className: "value" }, percent(share))))));
 }
 
 async function rebuild() {
@@ -154,7 +154,7 @@ function calls() {
 // Sliders: the number at once, the model when the hand rests.
 function later(action) {
   clearTimeout(state.waiting);
-  state.waiting = setTimeout(() => action().catch((error) => say(byId("error"), error)), 120);
+  state.waiting = setTimeout(() => action().catch((error) => complain(byId("error"), error)), 120);
 }
 byId("topk").addEventListener("input", () => { calls(); later(rebuild); });
 if (facts.passes) {
@@ -178,9 +178,9 @@ byId("file").addEventListener("change", ({ target }) => { if (target.files[0]) t
 byId("example")?.addEventListener("click", async () => {
   try {
     const row = (state.example++ * 7919) % Number(images);
-    take(await (await asked(`/v1/datasets/${dataset}/images/${row}?format=png`)).blob());
+    take(await (await ask(`/v1/datasets/${dataset}/images/${row}?format=png`)).blob());
   } catch (error) {
-    say(byId("error"), error);
+    complain(byId("error"), error);
   }
 });
 document.querySelector("#model-form select").addEventListener("change", ({ target }) => target.form.submit());

@@ -1,5 +1,5 @@
 // All filters as one picture that can be zoomed and moved; a unit is chosen by a click or with the keys.
-import { asked, byId, percent } from "./elements.js";
+import { byId, percent, read } from "./page.js";
 
 const MOST_ZOOM = 40;
 
@@ -25,7 +25,7 @@ export class Sheet {
     const address = `/v1/models/${this.model}/filters?${query}`, mine = (this.latest = address);
     this.frame.setAttribute("aria-busy", "true");
     try {
-      const found = await (await asked(`${address}&format=json`)).json();
+      const found = await read(`${address}&format=json`);
       const picture = Object.assign(new Image(), { src: `${address}&format=png` });
       await picture.decode();
       if (mine === this.latest) this.take(found, picture.src);

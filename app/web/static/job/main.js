@@ -52,7 +52,7 @@ async function published({ model, status, links }) {
   );
   const { maps } = await read(`/v1/models/${model}`);
   byId("maps").hidden = !Object.keys(maps).length;
-  byId("maps").querySelector(".gallery").replaceChildren(...gallery(maps, model));
+  byId("maps").querySelector(".gallery").replaceChildren(...gallery(maps, model, JSON.parse(byId("maps").dataset.seen)));
 }
 
 const refresh = async () => {
@@ -65,11 +65,11 @@ function alertOf({ data, time }) {
   byId("alerts").append(el("p", { className: "alert" }, `${new Date(time).toLocaleTimeString()} ${text}`));
 }
 
-// The log of the job as a stream; a browser that loses it takes it up again behind the last event it has.
-function listen(handlers) {
-  events = new EventSource(`/v1/jobs/${job}/events`);
+// The log of the job behind event `after`, as a stream; a browser that loses it takes it up again where it was.
+function listen(handlers, after = 0) {
+  events = new EventSource(`/v1/jobs/${job}/events?after=${after}`);
   for (const [name, handle] of Object.entries(handlers)) {
-    events.addEventListener(name, (event) => handle(JSON.parse(event.data)));
+    events.addEventListener(name, (event) => handle(event.data ? JSON.parse(event.data) : {}));
   }
   events.addEventListener("status", refreshSoon);
   events.addEventListener("alert", (event) => alertOf(JSON.parse(event.data)));
@@ -110,10 +110,15 @@ async function training() {
   const redraw = gathered(() => curves.draw(time.end), 500);
   addEventListener("themechange", redraw);
   addEventListener("resize", fit);
-  history.load((await read(`/v1/jobs/${job}/metrics`)).columns);
+  const { terminal } = await read(`/v1/jobs/${job}`);
+  const told = await read(`/v1/jobs/${job}/metrics`);
+  history.load(told.columns);
+  for (const step of told.pictures) time.addPicture(step);
   time.extend(Math.max(0, history.last));
   curves.draw(time.end);
   bar.readAddress();
+  const end = () => { clearInterval(timer); bar.end(); };
+  if (terminal) { end(); return; }
   listen({
     metrics: ({ data }) => {
       if (!history.append(data)) return;
@@ -122,14 +127,12 @@ async function training() {
       refreshSoon();
     },
     preview: ({ data }) => { time.addPicture(data.step); redraw(); },
-    done: () => bar.end(),
-  });
+    done: end,
+    error: () => { if (events.readyState === EventSource.CLOSED) end(); }, // it ended meanwhile: nothing is left to say
+  }, told.last_event);
 }
 
+const timer = setInterval(() => { if (!document.hidden) refresh(); }, 2500);
 refresh();
 if (type === "train") training().catch((error) => complain(byId("refused"), error));
-else listen({ metrics: refreshSoon, log: refreshSoon });
-const timer = setInterval(() => {
-  if (events?.readyState === EventSource.CLOSED) clearInterval(timer);
-  else if (!document.hidden) refresh();
-}, 2500);
+else listen({ metrics: refreshSoon, log: refreshSoon, done: () => clearInterval(timer) });
