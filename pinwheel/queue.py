@@ -6,6 +6,7 @@ messages (docs/decisions/0002-redis.md); a second delivery finds nothing to clai
 
 from typing import Any
 
+from pinwheel.settings import settings
 from pinwheel.store import keys
 from pinwheel.store.connection import broker_url
 
@@ -20,7 +21,7 @@ def celery_config(redis_url: str) -> dict[str, Any]:
         "broker_connection_max_retries": None,
         "broker_transport_options": {
             "global_keyprefix": keys.CELERY,
-            "visibility_timeout": 3600,
+            "visibility_timeout": settings().visibility_seconds,
             "socket_timeout": 10,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,

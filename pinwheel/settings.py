@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     resend_seconds: float = Field(
         30.0, gt=0, description="A queued job without a message is sent again after this long."
     )
+    visibility_seconds: int = Field(
+        3600, ge=1, description="The broker gives a message that no worker took in so long to another one."
+    )
     checkpoint_seconds: float = Field(20.0, ge=0, description="Time between checkpoints of a training.")
     grace_seconds: float = Field(20.0, gt=0, description="Time a trainer has to stop by itself before it is killed.")
     events_per_job: int = Field(20_000, ge=100, description="Events kept per job; older ones are dropped.")

@@ -6,7 +6,7 @@ from functools import cache
 
 import structlog
 
-from pinwheel.errors import FULL
+from pinwheel.errors import FULL, NotFound
 from pinwheel.settings import settings
 from pinwheel.store.artifacts import Artifacts
 from pinwheel.store.connection import COMMAND_SECONDS, connect
@@ -45,11 +45,15 @@ def _with_claim(job_id: str, worker: str, work: Callable[[Claim], None]) -> None
     if (full := artifacts().room(settings().min_free_bytes)) is not None:
         log.warning("the data folder is full, the job waits", job=job_id, folder=full)
         return
-    claim = job_store().claim(job_id, worker)
+    try:
+        claim = job_store().claim(job_id, worker)
+    except NotFound:  # it was deleted, or the message is of nobody we know
+        log.warning("message without a job", job=job_id)
+        return
     if claim is None:
         return
     current_job["id"] = job_id
-    with structlog.contextvars.bound_contextvars(job=job_id, token=claim.token):
+    with structlog.contextvars.bound_contextvars(job=job_id, token=claim.token, request_id=claim.job.get("request_id")):
         log.info("job claimed", attempt=claim.job["attempt"])
         try:
             work(claim)

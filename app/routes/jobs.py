@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
+import structlog
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
@@ -16,6 +17,7 @@ from pinwheel.ids import new_id
 from pinwheel.specs import EncodeJob, TrainJob
 from pinwheel.states import State
 
+log = structlog.get_logger()
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 SUBMIT_DOC = {
@@ -43,20 +45,21 @@ async def create_job(
     asked = submission.parse(await json_body(request))
     if dry_run:
         return JSONResponse(await run_in_threadpool(_rehearse, asked, services))
-    job = await run_in_threadpool(_submit, asked, services)
+    job = await run_in_threadpool(_submit, asked, services, request.scope["request_id"])
     return JSONResponse(job, 202, {"Location": f"/v1/jobs/{job['id']}"})
 
 
-def _submit(asked: TrainJob | EncodeJob, services: Services) -> dict[str, Any]:
+def _submit(asked: TrainJob | EncodeJob, services: Services, request_id: str) -> dict[str, Any]:
     fields, uses, resumed = submission.resolve(asked, services)
     job_id = new_id("job")
     try:
         if resumed is not None:
             resumed.put(services.artifacts.job(job_id))
-        services.jobs.create(job_id, fields, uses)
+        services.jobs.create(job_id, fields | {"request_id": request_id}, uses)
     except Exception:
         services.artifacts.remove(services.artifacts.job(job_id))
         raise
+    log.info("job created", job=job_id)
     services.queue.send(fields["type"], job_id)
     return job_view(services.jobs.get(job_id))
 
