@@ -60,7 +60,8 @@ def _tell_of_keys(document: Fields) -> None:
         for method, operation in operations.items():
             if scope_of(method.upper(), path) is not None:
                 operation["security"] = ways
-                operation["responses"].update({str(status): told for status, told in errors(401, 403, 429).items()})
+                refusals = {str(status): told for status, told in errors(401, 403, 429).items()}
+                operation["responses"] = dict(sorted((operation["responses"] | refusals).items()))
 
 
 def _link(document: Fields) -> None:

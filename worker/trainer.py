@@ -57,8 +57,9 @@ def failure(error: Exception, step: int) -> dict[str, Any]:
     if isinstance(error, ValueError):
         code, hint = "invalid_config", "change the job as the message says"
     elif isinstance(error, ArithmeticError):
-        code = "loss_not_finite"
-        hint = "lower training.learning_rate; `resume_from` goes on from the last checkpoint with it"
+        code, hint = "loss_not_finite", "lower training.learning_rate or model.encoder.total_step"
+        if getattr(error, "checkpoint", None):
+            hint += "; resume_from goes on from the last checkpoint with a lower rate"
         step = getattr(error, "step", step)
     elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         code, hint = "out_of_memory", "lower training.batch_size, model.connection.units or model.encoder.passes"

@@ -3,13 +3,12 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 import pytest
-from browsing import Visit, watched
-from browsing import Watched as WatchedPage
+from browsing import Visit, Watched, watched
 
 from pinwheel.up import Service
 
@@ -34,48 +33,23 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
-class Watched:
-    """A page of the service. `complaints` are errors on its console and requests to another host."""
-
-    def __init__(self, page: Any, base: str) -> None:
-        self.page = page
-        self.base = base
-        self.complaints: list[str] = []
-        page.on("console", self._hear)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", self._check_host)
-
-    def _hear(self, said: Any) -> None:
-        # A browser notes every refusal of the API; that of a rehearsal is what the form asks for.
-        if said.type in ("error", "warning") and "dry_run=true" not in said.location["url"]:
-            self.complaints.append(f"{said.text} ({said.location['url']})")
-
-    def _check_host(self, request: Any) -> None:
-        parts = urlsplit(request.url)
-        if parts.scheme not in ("data", "blob") and parts.netloc != urlsplit(self.base).netloc:
-            self.complaints.append(f"asks another host: {request.url}")
-
-    def open(self, path: str) -> Any:
-        self.page.goto(self.base + path)
-        return self.page
-
-
 @pytest.fixture
 def opened(browser: Any, service: Service) -> Iterator[Callable[..., Any]]:
     """Opens a page at an address of the service; at the end none of them may have complained."""
-    made: list[tuple[Any, Watched]] = []
+    visits: list[Watched] = []
+    with ExitStack() as stack:
 
-    def open_page(path: str, **options: Any) -> Any:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        context.set_default_timeout(20_000)
-        watched = Watched(context.new_page(), service.url)
-        made.append((context, watched))
-        return watched.open(path)
+        def open_page(path: str, **options: Any) -> Any:
+            options = {"viewport": {"width": 1280, "height": 900}, **options}
+            visit = stack.enter_context(watched(browser, service.url, **options))
+            visit.page.set_default_timeout(20_000)
+            visits.append(visit)
+            visit.page.goto(service.url + path)
+            return visit.page
 
-    yield open_page
-    for context, _ in made:
-        context.close()
-    assert [complaint for _, watched in made for complaint in watched.complaints] == []
+        yield open_page
+    for visit in visits:
+        visit.check_clean()
 
 
 @pytest.fixture
@@ -90,15 +64,11 @@ def stop_at_the_end(http: httpx2.Client) -> Iterator[Callable[[str], None]]:
 @pytest.fixture
 def visit(browser: Any, service: Service) -> Iterator[Visit]:
     """Opens a path of the service in a page that is watched, and closes it after the test."""
-    opened = []
+    with ExitStack() as stack:
 
-    def go(path: str, **options: Any) -> WatchedPage:
-        entered = watched(browser, service.url, **options)
-        opened.append(entered)
-        page = entered.__enter__()
-        page.go(path)
-        return page
+        def go(path: str, **options: Any) -> Watched:
+            found = stack.enter_context(watched(browser, service.url, **options))
+            found.go(path)
+            return found
 
-    yield go
-    for entered in opened:
-        entered.__exit__(None, None, None)
+        yield go

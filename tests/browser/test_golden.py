@@ -25,19 +25,15 @@ Digits = tuple[np.ndarray, np.ndarray]
 GOLDEN = Path(__file__).with_name("golden")
 WIDTH, HEIGHT, BLOCK = 1280, 1100, 20
 MOST_MEAN, MOST_BLOCKS, FAR = 4.0, 0.04, 40.0  # of 255; the share of blocks that may be further than FAR
-FILTERS = (
-    "Number(document.querySelector('#filters').dataset.step) >= 0 && document.querySelectorAll('.curve svg').length > 3"
-)
-SHEET = (
-    "document.querySelector('#inspector img')?.complete && document.querySelector('#inspector img').naturalWidth > 1"
-)
+FILTERS = "document.querySelector('#filters').dataset.step === '600' && document.querySelectorAll('.curve svg')[3]"
+SHEET = "document.querySelector('#inspector img')?.naturalWidth > 1"
 PAGES: dict[str, tuple[str, str]] = {
     "wall": ("/", "document.querySelector('[data-pictured]') !== null"),
     "new": ("/new#recipe=drsae", "!document.querySelector('#submit').disabled"),
     "job": ("/jobs/{job}", FILTERS),
     "failed": ("/jobs/{failed}", "document.querySelector('[data-action=retry]') !== null"),
     "models": ("/models", "true"),
-    "model": ("/models/golden@1#unit=3", SHEET),
+    "model": ("/models/golden@1?unit=3", SHEET),
     "playground": ("/playground?model=golden@1", "true"),
     "data": ("/data", "true"),
     "system": ("/system", "document.body.innerText.includes('encode')"),
@@ -57,14 +53,8 @@ def there(still: Service, digits: Digits) -> dict[str, str]:
     with httpx2.Client(base_url=still.url, timeout=60, trust_env=False) as http:
         body = npz(images=digits[0][:500], labels=digits[1][:500])
         dataset = http.post("/v1/datasets?name=few-digits", content=body).json()["id"]
-        job = {
-            "type": "train",
-            "recipe": "drsae",
-            "dataset": dataset,
-            **SMALL,
-            "publish_as": "golden",
-            "name": "golden",
-        }
+        job: dict[str, Any] = {"type": "train", "recipe": "drsae", "dataset": dataset, **SMALL}
+        job |= {"publish_as": "golden", "name": "golden", "training": SMALL["training"] | {"epochs": 60}}
         trained = wait_for(http, http.post("/v1/jobs", json=job).json()["id"])
         wild = {"model": {"encoder": {"passes": 60, "rate_multiplier": 100.0}}, "training": {"learning_rate": 10.0}}
         failed = wait_for(http, http.post("/v1/jobs", json=job | wild | {"name": "too fast"}).json()["id"])

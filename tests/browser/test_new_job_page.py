@@ -95,3 +95,30 @@ def test_files_are_sent_from_the_form_and_chosen(opened: Open, digits: tuple[Any
     page.set_input_files("#upload", sent)
     until(page, "document.querySelector('#uploading').textContent.includes('50 images')")
     assert http.get(f"/v1/datasets/{page.input_value('#dataset')}").json()["name"] == "sent-here"
+
+
+def test_a_layer_is_put_on_a_model_and_measured_on_other_data(
+    opened: Open, http: httpx2.Client, trained: dict[str, Any], stop_at_the_end: Callable[[str], None]
+) -> None:
+    page = opened("/new#recipe=group")
+    until(page, "document.querySelector('#on_top_of').options.length > 1")
+    until(page, "document.querySelector('#dataset').value !== ''")
+    page.select_option("#dataset", trained["dataset"])
+    page.select_option("#on_top_of", trained["model"])
+    page.select_option("#validation", trained["dataset"])
+    until(page, READY)
+    fill(page, "#/model/connection/units", "12")
+    fill(page, "#/training/epochs", "1")
+    until(page, "document.querySelector('#snippets code').textContent.includes('on_top_of')")
+    until(page, READY)
+    with page.expect_request(lambda request: request.url.endswith("/v1/jobs")) as sent:
+        page.click("#submit")
+    told = sent.value.post_data_json
+    assert (told["on_top_of"], told["validation"]) == (trained["model"], {"dataset": trained["dataset"]})
+    assert "preprocessing" not in told
+    page.wait_for_url("**/jobs/job_*")
+    job = page.get_attribute("#job", "data-job")
+    stop_at_the_end(job)
+    stages = http.get(f"/v1/jobs/{job}").json()["spec"]["stages"]
+    assert [stage["taken_from"] for stage in stages] == [trained["model"], None]
+    until(page, "document.querySelector('#state').textContent === 'succeeded'", 60)

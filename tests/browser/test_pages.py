@@ -12,7 +12,7 @@ PAGES = (
     "/",
     "/new#recipe=drsae",
     "/models",
-    "/models/{model}#unit=3",
+    "/models/{model}?unit=3",
     "/jobs/{job}",
     "/data",
     "/playground",

@@ -42,7 +42,7 @@ class LossNotFinite(ArithmeticError):
     def __init__(self, step: int, checkpoint: str | None) -> None:
         kept = f"the last checkpoint is {checkpoint}" if checkpoint else "there is no checkpoint before it"
         super().__init__(f"the loss of step {step} is not a finite number; {kept}")
-        self.step = step
+        self.step, self.checkpoint = step, checkpoint
 
 
 def train(plan: Plan, report: Report, stop: Stop) -> Message:

@@ -9,16 +9,24 @@ export class DataChoice {
     this.changed = changed;
     this.select = byId("dataset");
     this.select.addEventListener("change", () => this.#chosen());
+    byId("validation").addEventListener("change", () => this.changed());
     byId("upload").addEventListener("change", ({ target }) => this.#upload([...target.files]));
   }
+
+  // The data set that measures are computed on, or "".
+  get validation() { return byId("validation").value; }
 
   get id() { return this.select.value.startsWith("built-in:") ? null : this.select.value; }
 
   async load() {
     const found = await readAll("/v1/datasets");
     const missing = BUILT_IN.filter((name) => !found.some((each) => each.name === name));
+    const options = () => found.map((each) => el("option", { value: each.id, data: { name: each.name ?? "" } }, `${each.name ?? each.id} · ${number(each.images.count)} × ${(each.images.shape ?? ["any size"]).join(" × ")}${each.labels ? `, ${each.labels.classes} classes` : ""}`));
+    const kept = this.validation;
+    byId("validation").replaceChildren(el("option", { value: "" }, "none"), ...options());
+    byId("validation").value = kept;
     this.select.replaceChildren(
-      ...found.map((each) => el("option", { value: each.id, data: { name: each.name ?? "" } }, `${each.name ?? each.id} · ${number(each.images.count)} × ${(each.images.shape ?? ["any size"]).join(" × ")}${each.labels ? `, ${each.labels.classes} classes` : ""}`)),
+      ...options(),
       ...missing.map((name) => el("option", { value: `built-in:${name}`, data: { name } }, `${name} (comes with Pinwheel)`)));
   }
 

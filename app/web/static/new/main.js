@@ -1,5 +1,5 @@
 // A new training: recipe, data, settings, what it will cost, and the same as a command. Public API only.
-import { byId, bytes, code, complain, duration, el, facts, gathered, number, post, read } from "../page.js";
+import { byId, bytes, code, complain, duration, el, facts, gathered, number, post, read, readAll } from "../page.js";
 import { DataChoice } from "./data.js";
 import { complainAt, SpecForm } from "./form.js";
 import { changes, SAME } from "./schema.js";
@@ -16,7 +16,9 @@ let asked = 0;
 function body() {
   const { name, publish_as: model, split } = page.elements;
   const told = { type: "train", ...(before ? { resume_from: before.id } : { recipe: recipe.name, dataset: data.id }) };
-  if (!before && split.value !== "") told.validation = { split: Number(split.value) };
+  if (!before && data.validation) told.validation = { dataset: data.validation, ...(split.value === "" ? {} : { split: Number(split.value) }) };
+  else if (!before && split.value !== "") told.validation = { split: Number(split.value) };
+  if (!before && byId("on_top_of").value) told.on_top_of = byId("on_top_of").value;
   const changed = changes(form.value, form.usual, (kind, path) => form.ofKind(kind, path));
   if (changed !== SAME) Object.assign(told, changed);
   if (model.value) told.publish_as = model.value;
@@ -56,6 +58,15 @@ function refuse(error) {
   byId("estimate").replaceChildren("–");
 }
 
+// What a new model may be put on.
+async function models() {
+  const found = await readAll("/v1/models");
+  const kept = byId("on_top_of").value;
+  byId("on_top_of").replaceChildren(el("option", { value: "" }, "none"),
+    ...found.map((each) => el("option", { value: `${each.name}@${each.version}` }, `${each.name}@${each.version}`)));
+  byId("on_top_of").value = kept;
+}
+
 async function choose(name) {
   recipe = await read(`/v1/recipes/${name}`);
   history.replaceState(null, "", `#recipe=${name}`);
@@ -65,7 +76,7 @@ async function choose(name) {
   byId("recipe-paper").textContent = `${recipe.paper}. ${recipe.cost}.${recipe.needs_labels ? " Needs labels." : ""}`;
   page.elements.publish_as.placeholder = name;
   form.show(recipe.schema, recipe.spec);
-  await data.load();
+  await Promise.all([data.load(), models()]);
   await data.choose(recipe.dataset);
   byId("recipe-title").scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
 }
@@ -100,6 +111,7 @@ async function submit(event) {
 page.addEventListener("change", ({ target }) => {
   if (target.name === "recipe") choose(target.value).catch((error) => complain(byId("refused"), error));
 });
+byId("on_top_of").addEventListener("change", soon);
 for (const name of ["name", "publish_as", "split"]) page.elements[name].addEventListener("input", soon);
 page.addEventListener("submit", submit);
 
