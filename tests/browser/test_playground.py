@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx2
 import numpy as np
+from asking import wait_for
 from browsing import Visit, Watched
 from PIL import Image
 from playwright.sync_api import expect
@@ -124,4 +125,42 @@ def test_what_is_no_image_is_refused_in_words(visit: Visit, trained: dict[str, A
     watched = visit("/playground?model=digits-36")
     drop(watched, b"not an image", "notes.txt", "text/plain")
     expect(watched.page.get_by_role("alert")).to_contain_text("no image that the browser can read")
+    watched.check_clean()
+
+
+def test_an_image_is_pasted(visit: Visit, trained: dict[str, Any], digits: Digits) -> None:
+    watched = visit("/playground?model=digits-36")
+    watched.page.evaluate(
+        "bytes => { const held = new DataTransfer(); "
+        "held.items.add(new File([new Uint8Array(bytes)], 'pasted.png', { type: 'image/png' })); "
+        "document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: held, bubbles: true })); }",
+        list(png(digits[0][8])),
+    )
+    settled(watched)
+    np.testing.assert_array_equal(pixels(watched, "#original")[..., 0], digits[0][8])
+    watched.check_clean()
+
+
+def test_where_a_kernel_fires_is_drawn_over_the_image(
+    visit: Visit, http: httpx2.Client, few_digits: str, digits: Digits
+) -> None:
+    model = {"connection": {"units": 8, "kernel_size": 7}, "encoder": {"solver": {"max_iterations": 3}}}
+    body = {"type": "train", "recipe": "conv-group", "dataset": few_digits, "model": model | {"output": "code"}}
+    body |= {"preprocessing": {"patch_size": None, "patches_per_image": None}, "publish_as": "kernels"}
+    job = http.post("/v1/jobs", json=body | {"training": {"epochs": 1, "batch_size": 100, "previews": 1}}).json()
+    assert wait_for(http, job["id"])["status"] == "succeeded"
+    watched = visit("/playground?model=kernels@1")
+    drop(watched, png(digits[0][3]))
+    settled(watched)
+    features = http.post("/v1/models/kernels/encode?format=npy", content=png(digits[0][3]))
+    code = np.load(io.BytesIO(features.content)).reshape(22, 22, 8)
+    strongest = int(np.abs(code).max(axis=(0, 1)).argmax())
+    watched.page.click(f'#units button[data-unit="{strongest}"]')
+    expect(watched.page.locator("#fires")).to_contain_text(f"{strongest}")
+    over = pixels(watched, "#heat")[..., 3] > 0
+    assert over.any()
+    assert not over.all()
+    row, column = np.unravel_index(np.abs(code[..., strongest]).argmax(), (22, 22))
+    scale = over.shape[0] / 28
+    assert over[int((row + 3) * scale + scale / 2), int((column + 3) * scale + scale / 2)]
     watched.check_clean()
