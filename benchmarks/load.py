@@ -143,7 +143,7 @@ def main() -> None:
     np.save(one, np.asarray(images.images[:1]))
     with (
         tempfile.TemporaryDirectory(prefix="pw-load-") as folder,
-        Service(Path(folder), port=0, workers=2, environment=DEFAULTS) as service,
+        Service(Path(folder), port=0, environment=DEFAULTS) as service,
         Client(service.url) as client,
     ):
         data = np.asarray(images.images[:1000])

@@ -1,12 +1,13 @@
 """The job store: transitions, leases, fencing and the log, against a real server."""
 
 import time
+from uuid import uuid4
 
 import pytest
 
 from pinwheel.errors import JobStateConflict, NotFound, TooManyRequests
 from pinwheel.states import TERMINAL, TRANSITIONS, State
-from pinwheel.store import events, keys
+from pinwheel.store import datasets, events, keys
 from pinwheel.store.jobs import Claim, Event, JobStore, LeaseLost, Publication
 from pinwheel.store.pages import Page
 
@@ -43,6 +44,26 @@ def test_only_one_worker_gets_a_job(store: JobStore) -> None:
     create(store)
     assert claimed(store).token == 1
     assert store.claim("job_1", "w2") is None
+
+
+def test_a_job_is_not_made_of_what_was_just_deleted(store: JobStore) -> None:
+    fields = {"type": "train", "dataset": "ds_1", "max_attempts": 3, "spec": {}}
+    with pytest.raises(NotFound, match="deleted a moment ago"):
+        store.create("job_1", fields, [datasets.used_by("ds_1")])
+    with pytest.raises(NotFound):
+        store.get("job_1")
+
+
+def test_a_script_that_is_sent_again_has_its_first_answer_and_changes_nothing(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client library sends a script again when it lost the answer."""
+    create(store)
+    operation = uuid4()
+    monkeypatch.setattr("pinwheel.store.jobs.uuid4", lambda: operation)
+    first, again = claimed(store), claimed(store)
+    assert (first.token, again.token) == (1, 1)
+    assert log(store) == [(1, "status"), (2, "status")]
 
 
 def test_a_cancelled_job_cannot_be_claimed(store: JobStore) -> None:
@@ -100,6 +121,19 @@ def test_a_clock_that_is_put_back_keeps_no_lease_and_no_message_for_hours(store:
     store.client.zincrby(keys.LEASES, hours, "job_1")  # as if the clock had been three hours ahead
     assert store.lapse() == ["job_1"]
     assert store.get("job_1")["state"] == "queued"
+
+
+def test_a_lease_that_was_renewed_after_somebody_looked_is_not_taken(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(store)
+    claim = claimed(store)
+    time.sleep(0.15)
+    stale = store.client.zrange(keys.LEASES, 0, -1)  # what a reaper saw
+    store.beat(claim, 1)
+    monkeypatch.setattr(store.client, "zrangebyscore", lambda *_: stale)
+    assert store.lapse() == []
+    assert store.get("job_1")["state"] == "running"
 
 
 def test_the_last_attempt_ends_the_job(store: JobStore) -> None:

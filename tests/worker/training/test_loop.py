@@ -10,10 +10,12 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from torch import Tensor
 from training_cases import MakePlan, stripes
 
 from worker.data.store import write_dataset
 from worker.sparse.measures import angles
+from worker.training.layer_stage import LayerStage
 from worker.training.loop import LossNotFinite, train
 
 Messages = list[dict[str, Any]]
@@ -171,6 +173,21 @@ def test_a_loss_that_is_not_finite_names_the_step_and_the_last_checkpoint(make_p
     assert f"step {caught.value.step} " in str(caught.value)
     assert (checkpoints[-1]["file"] if checkpoints else "no checkpoint") in str(caught.value)
     assert all(math.isfinite(value) for m in of_type(messages, "metrics") for value in m["values"].values())
+
+
+def test_the_first_loss_that_is_not_finite_is_named_though_it_is_seen_later(
+    make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = LayerStage.update
+
+    def broken(stage: LayerStage, x: Tensor, labels: Tensor | None, step: int, factor: float) -> Tensor:
+        loss = update(stage, x, labels, step, factor)
+        return loss * math.nan if step == 6 else loss
+
+    monkeypatch.setattr(LayerStage, "update", broken)
+    with pytest.raises(LossNotFinite) as caught:
+        train(make_plan(), lambda _: None, lambda: None)
+    assert caught.value.step == 7
 
 
 def test_plans_that_cannot_work_say_why(make_plan: MakePlan, tmp_path: Path) -> None:
