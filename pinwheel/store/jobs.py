@@ -124,13 +124,18 @@ class JobStore:
         fields = self.client.hgetall(keys.job(job_id))
         if not fields:
             raise no_such_job(job_id)
-        return self._view(decode(fields))
+        return self._placed([decode(fields)])[0]
 
-    def _view(self, job: dict[str, Any]) -> dict[str, Any]:
-        if job["state"] == State.QUEUED:
-            rank = self.client.zrank(keys.jobs_in(State.QUEUED), job["id"])
-            job["queue_position"] = None if rank is None else int(rank) + 1
-        return job
+    def _placed(self, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those that wait with their place in the queue, asked for together."""
+        waiting = [job for job in jobs if job["state"] == State.QUEUED]
+        if waiting:
+            pipeline = self.client.pipeline(transaction=False)
+            for job in waiting:
+                pipeline.zrank(keys.jobs_in(State.QUEUED), job["id"])
+            for job, rank in zip(waiting, pipeline.execute(), strict=True):
+                job["queue_position"] = None if rank is None else int(rank) + 1
+        return jobs
 
     def listed(
         self, page: Page, status: str | None = None, type_: str | None = None
@@ -146,7 +151,7 @@ class JobStore:
             return [job if job and type_ in (None, job["type"]) else None for job in records]
 
         jobs, more = page_of_index(self.client, index, page, read)
-        return [self._view(job) for job in jobs], more
+        return self._placed(jobs), more
 
     def command(self, job_id: str, name: str) -> dict[str, Any]:
         """`cancel`, `pause` or `resume`; `JobStateConflict` with `current` and `allowed` where the state refuses."""

@@ -1,3 +1,5 @@
+import time
+
 """Bad input: a clear 4xx with the value and what is allowed, and nothing left behind on disk or in the store."""
 
 import gzip
@@ -31,6 +33,9 @@ def everything_kept(service: Service) -> tuple[list[str], list[bytes]]:
 
 @pytest.fixture
 def nothing_left(service: Service, trained: dict[str, Any]) -> Iterator[None]:
+    filed = service.data_dir / "jobs" / trained["id"] / "job.json.gz"
+    while not filed.exists():  # by the reaper, a moment after the job has ended
+        time.sleep(0.05)
     before = everything_kept(service)
     yield
     assert everything_kept(service) == before
