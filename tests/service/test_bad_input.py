@@ -1,10 +1,9 @@
-import time
-
 """Bad input: a clear 4xx with the value and what is allowed, and nothing left behind on disk or in the store."""
 
 import gzip
 import io
 import struct
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
