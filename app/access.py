@@ -54,7 +54,8 @@ class Access:
         except PinwheelError as error:
             answer = of_error(Request(scope), error)
             if isinstance(error, Unauthenticated):
-                basic = "text/html" in headers.get("accept", "")  # a browser then asks for it
+                # a browser then asks for it, or sends the one that it knows with what our pages ask for
+                basic = "text/html" in headers.get("accept", "") or headers.get("sec-fetch-site") == "same-origin"
                 answer.headers["WWW-Authenticate"] = (
                     'Basic realm="Pinwheel: the key as password", charset="UTF-8"' if basic else "Bearer"
                 )
