@@ -255,6 +255,8 @@ class Supervisor:
         elif kind == "checkpoint":
             fields["checkpoint"] = message["file"]
             events.append(Event("checkpoint", {"step": message["step"]}, message["step"]))
+            if self._told == "stop publish":
+                self._kill_at = None  # it has stopped; what follows takes as long as at any other end
             return True
         elif kind == "preview":
             events.append(Event("preview", {"step": message["step"]}, message["step"]))
