@@ -21,6 +21,7 @@ ORPHANED = 3
 
 # A training takes what is left: servers and encode workers on the same cores answer people who wait.
 NICE = 10
+NO_MEMORY = "can't allocate memory"  # torch says so of a CPU in a plain RuntimeError
 
 
 class Commands:
@@ -61,7 +62,7 @@ def failure(error: Exception, step: int) -> dict[str, Any]:
         if getattr(error, "checkpoint", None):
             hint += "; resume_from goes on from the last checkpoint with a lower rate"
         step = getattr(error, "step", step)
-    elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or NO_MEMORY in str(error):
         code, hint = "out_of_memory", "lower training.batch_size, model.connection.units or model.encoder.passes"
     elif isinstance(error, OSError) and error.errno in FULL:
         code, hint = "data_folder_full", "free space in the data folder"

@@ -1,6 +1,7 @@
 """The trainer process and its protocol, with real processes and pipes."""
 
 import json
+import resource
 import subprocess
 import sys
 import time
@@ -92,6 +93,15 @@ def test_a_plan_that_cannot_work_fails_with_the_reason(make_plan: MakePlan, tmp_
     assert (last["code"], last["step"]) == ("invalid_config", 0)
     assert "manifest.json is missing" in last["detail"]
     assert last["hint"]
+
+
+def test_memory_that_runs_out_is_told_with_what_to_lower(make_plan: MakePlan) -> None:
+    huge = {"model": {"connection": {"units": 16_000}, "encoder": {"kind": "recurrent", "passes": 2}}}
+    with trainer(written(make_plan(huge))) as child:
+        resource.prlimit(child.pid, resource.RLIMIT_AS, (3 * 2**30, 3 * 2**30))
+        last = until(child, "failed")
+    assert last["code"] == "out_of_memory", last
+    assert "units" in last["hint"]
 
 
 def test_a_loss_that_is_not_finite_fails_with_its_step(make_plan: MakePlan) -> None:

@@ -29,9 +29,14 @@ if counts then
   local most = tonumber(redis.call('HGET', key, 'max_attempts'))
   if to == 'queued' and attempt >= most then
     to = 'failed'
-    local full = extra['reason'] == 'data_folder_full'
-    local why = full and 'the data folder was full ' or 'the job lost its worker '
-    fields['error'] = cjson.encode({code = full and 'data_folder_full' or 'worker_lost', detail = why .. attempt .. ' times; max_attempts is ' .. most})
+    local reason = extra['reason']
+    local told = {
+      data_folder_full = 'the data folder was full ',
+      trainer_lost = 'its trainer crashed or was killed, as the system does when memory runs out, ',
+    }
+    local code = reason == 'data_folder_full' and reason or 'worker_lost'
+    local detail = (told[reason] or 'the job lost its worker ') .. attempt .. ' times; max_attempts is ' .. most
+    fields['error'] = cjson.encode({code = code, detail = detail})
   elseif to == 'queued' then
     attempt = attempt + 1
     redis.call('HSET', key, 'attempt', attempt)
