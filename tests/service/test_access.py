@@ -181,3 +181,13 @@ def test_the_command_makes_a_key_and_says_what_to_do_with_it() -> None:
     assert re.fullmatch(r"pw_[\w-]{43}\n", made.stdout)
     assert re.search(r"alice:encode:[0-9a-f]{64}", made.stderr)
     assert CliRunner().invoke(app, ["key", "alice", "--scope", "root"]).exit_code == 2
+
+
+def test_no_log_knows_a_key(guarded: Service, secrets: dict[str, tuple[str, str]]) -> None:
+    for secret, _ in secrets.values():
+        ask(guarded, "GET", "/v1/jobs", secret)
+        ask(guarded, "POST", "/v1/jobs", secret, content=b"{")
+        httpx2.get(guarded.url + "/v1/nothing", auth=("anybody", secret))
+    logs = "".join(path.read_text(errors="replace") for path in guarded.logs.glob("*.log"))
+    assert '"event"' in logs
+    assert [secret for secret, _ in secrets.values() if secret in logs] == []
