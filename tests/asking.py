@@ -2,6 +2,7 @@
 
 import io
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -48,3 +49,13 @@ def wait_for(http: httpx2.Client, job_id: str, seconds: float = 90) -> dict[str,
             job: dict[str, Any] = http.get(f"/v1/jobs/{job_id}").json()
             return job
     raise AssertionError(f"{job_id} did not end within {seconds} s: {http.get(f'/v1/jobs/{job_id}').text}")
+
+
+def until(what: Callable[[], Any], seconds: float = 60) -> Any:
+    """What `what` gives, once that is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"it did not happen within {seconds} s")
+        time.sleep(0.02)
+    return found

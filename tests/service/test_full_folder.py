@@ -4,14 +4,14 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import numpy as np
 import pytest
-from asking import FAST, SMALL, npy, npz, wait_for
+from asking import FAST, SMALL, npy, npz, until, wait_for
 from safetensors.numpy import load
 
 from pinwheel.up import Service
@@ -52,14 +52,6 @@ def client(cramped: Service, digits: Digits) -> Iterator[httpx2.Client]:
 def job(name: str, epochs: int = 4) -> dict[str, Any]:
     training = SMALL["training"] | {"epochs": epochs}
     return {"type": "train", "recipe": "drsae", "dataset": "few", **SMALL, "training": training, "publish_as": name}
-
-
-def until(what: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
 
 
 def fill(folder: Path, left: int = 0) -> Path:

@@ -1,9 +1,8 @@
 """What is refused when many ask at once, or when there is no room."""
 
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,7 +10,7 @@ import httpx2
 import numpy as np
 import pytest
 import redis
-from asking import FAST, SMALL, npy, npz, wait_for
+from asking import FAST, SMALL, npy, npz, until, wait_for
 
 from pinwheel.access import Scope, new_key
 from pinwheel.up import Service
@@ -151,10 +150,3 @@ def test_a_store_that_is_nearly_full_takes_nothing_new_and_finishes_what_runs(
 def test_metrics_tell_the_memory_of_the_store(client: httpx2.Client) -> None:
     lines = dict(line.split() for line in client.get("/metrics").text.splitlines() if line.startswith("pinwheel_store"))
     assert 0 < float(lines["pinwheel_store_used_bytes"]) < float(lines["pinwheel_store_most_bytes"]) == 32 * MEBIBYTE
-
-
-def until(what: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

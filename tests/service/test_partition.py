@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import httpx2
 import numpy as np
 import psutil
 import pytest
-from asking import FAST, SMALL, npz, wait_for
+from asking import FAST, SMALL, npz, until, wait_for
 from safetensors.numpy import load
 
 from pinwheel.up import Service
@@ -63,14 +63,6 @@ class Line:
 
     def close(self) -> None:
         self.server.close()
-
-
-def until(what: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
 
 
 def submit(client: httpx2.Client, name: str, epochs: int = 60) -> str:

@@ -2,16 +2,14 @@
 
 import io
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import numpy as np
 import psutil
 import pytest
-from asking import FAST, SMALL, npz, wait_for
+from asking import FAST, SMALL, npz, until, wait_for
 from safetensors.numpy import load
 
 from pinwheel.up import Service
@@ -43,15 +41,6 @@ def trainer_of(service: Service) -> psutil.Process:
     """The trainer process below the training worker."""
     worker = psutil.Process(service.pids["train-1"])
     return next(child for child in worker.children(recursive=True) if "worker.trainer" in child.cmdline())
-
-
-def until(what: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := what():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not happen in time")
 
 
 def at_step(client: httpx2.Client, job_id: str, step: int) -> Callable[[], bool]:
