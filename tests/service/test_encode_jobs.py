@@ -3,7 +3,6 @@
 import io
 import itertools
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import safetensors.numpy
 import scipy.sparse
-from asking import npy, wait_for
+from asking import npy, until, wait_for
 
 from pinwheel.client import Client
 from pinwheel.up import Service
@@ -29,13 +28,6 @@ def at_once(http: httpx2.Client, images: np.ndarray) -> np.ndarray:
     assert answer.status_code == 200, answer.text
     found: np.ndarray = np.load(io.BytesIO(answer.content))
     return found
-
-
-def waits_until(condition: Any, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def inputs(service: Service) -> list[Path]:
@@ -61,7 +53,7 @@ def test_respond_async_answers_with_a_job_whose_images_go_when_it_ends(
     found = scipy.sparse.load_npz(io.BytesIO(http.get(job["links"]["result"]).content)).toarray()
     same = http.post(f"{HERE}?{query}", content=npy(images))
     assert np.abs(found - scipy.sparse.load_npz(io.BytesIO(same.content)).toarray()).max() < 1e-6
-    waits_until(lambda: not inputs(service))
+    until(lambda: not inputs(service))
     assert http.delete(f"/v1/jobs/{job['id']}").status_code == 204
     assert not (service.data_dir / "jobs" / job["id"]).exists()
 
@@ -88,7 +80,7 @@ def test_a_cancelled_request_leaves_no_images(
     for job_id in ids:
         http.post(f"/v1/jobs/{job_id}/cancel")
     assert {wait_for(http, job_id)["status"] for job_id in ids} <= {"cancelled", "succeeded"}
-    waits_until(lambda: not inputs(service))
+    until(lambda: not inputs(service))
 
 
 def test_images_that_a_job_cannot_take_are_refused_before_it_is_made(
@@ -233,7 +225,8 @@ def test_a_body_larger_than_a_request_may_be_becomes_a_job(
     for operation in ("reconstruct", "classify"):
         answer = http.post(f"/v1/models/digits-36/{operation}", content=npy(np.zeros((1, 90_000, 800), np.uint8)))
         assert answer.status_code == 413, answer.text
-    waits_until(lambda: not inputs(service) and not list((service.data_dir / "staging").glob("*")))
+    until(lambda: not inputs(service))
+    until(lambda: not list((service.data_dir / "staging").glob("*")))
 
 
 def test_encode_jobs_that_ask_for_what_the_model_has_not_are_refused(

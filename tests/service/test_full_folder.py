@@ -113,12 +113,12 @@ def nothing_can_be_written(data: Path, how: str) -> Iterator[None]:
 def test_nothing_that_was_accepted_is_lost_when_nothing_can_be_written(
     client: httpx2.Client, cramped: Service, digits: Digits, how: str
 ) -> None:
-    names = [f"{how}-{number}" for number in range(3)]
-    accepted = [client.post("/v1/jobs", json=job(name, 60)).json()["id"] for name in names]
+    names = [f"{how}-{number}" for number in range(2)]
+    accepted = [client.post("/v1/jobs", json=job(name, 40)).json()["id"] for name in names]
     until(lambda: client.get(f"/v1/jobs/{accepted[0]}").json()["progress"]["step"] > 20)
     statuses, beside = set(), []
     with nothing_can_be_written(cramped.data_dir, how):
-        deadline = time.monotonic() + 6
+        deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
             statuses.add(asked(client, "POST", "/v1/datasets", content=npz(images=digits[0][:50])).status_code)
             beside.append(asked(client, "POST", "/v1/jobs", json=job("beside")))

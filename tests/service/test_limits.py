@@ -1,9 +1,11 @@
 """What is refused when many ask at once, or when there is no room."""
 
+import contextlib
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -59,11 +61,32 @@ def client(tight: Service, secret: tuple[str, str], digits: Digits) -> Iterator[
         yield http
 
 
-def slow(body: bytes, hold: threading.Event) -> Iterator[bytes]:
-    """All but the last byte, and that one when it is let go."""
-    yield body[:-1]
-    hold.wait(30)
-    yield body[-1:]
+class Held:
+    """A body of which the last byte waits: `sent` once all others are on their way."""
+
+    def __init__(self, body: bytes, hold: threading.Event) -> None:
+        self.body, self.hold, self.sent = body, hold, threading.Event()
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.body[:-1]
+        self.sent.set()
+        self.hold.wait(60)
+        yield self.body[-1:]
+
+
+@contextlib.contextmanager
+def held(client: httpx2.Client, path: str, body: bytes, count: int) -> Iterator[list[Future[httpx2.Response]]]:
+    """So many requests that have begun, and end with the block."""
+    hold = threading.Event()
+    bodies = [Held(body, hold) for _ in range(count)]
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            found = [pool.submit(client.post, path, content=iter(each)) for each in bodies]
+            assert all(each.sent.wait(30) for each in bodies)
+            time.sleep(0.5)  # the server has seen them
+            yield found
+        finally:
+            hold.set()
 
 
 def refused(answer: httpx2.Response, status: int, code: str) -> str:
@@ -73,38 +96,28 @@ def refused(answer: httpx2.Response, status: int, code: str) -> str:
 
 
 def test_more_encodes_at_once_than_there_is_place_for_are_refused(client: httpx2.Client, digits: Digits) -> None:
-    body, hold = npy(digits[0][:3]), threading.Event()
-    here = "/v1/models/tiny/encode?format=npy"
-    with ThreadPoolExecutor(4) as pool:
-        held = [pool.submit(client.post, here, content=slow(body, hold)) for _ in range(4)]
-        until(lambda: client.post(here, content=body).status_code == 429)
+    body, here = npy(digits[0][:3]), "/v1/models/tiny/encode?format=npy"
+    with held(client, here, body, 4) as under_way:
         assert "4 encode requests" in refused(client.post(here, content=body), 429, "too_many_requests")
         assert client.get("/v1/models/tiny").status_code == 200
-        hold.set()
-        assert [each.result().status_code for each in held] == [200] * 4
+    assert [each.result().status_code for each in under_way] == [200] * 4
     assert client.post(here, content=body).status_code == 200
 
 
 def test_more_bytes_at_once_than_there_is_place_for_are_refused(client: httpx2.Client, digits: Digits) -> None:
-    body, hold = npy(digits[0][:2000]), threading.Event()
-    here = "/v1/models/tiny/encode?format=npy"
+    body, here = npy(digits[0][:2000]), "/v1/models/tiny/encode?format=npy"
     assert MEBIBYTE < len(body) < 2 * MEBIBYTE
-    with ThreadPoolExecutor(1) as pool:
-        held = pool.submit(client.post, here, content=slow(body, hold))
-        until(lambda: client.post(here, content=body).status_code == 429)
+    with held(client, here, body, 1) as under_way:
         assert str(2 * MEBIBYTE) in refused(client.post(here, content=body), 429, "too_many_requests")
-        hold.set()
-        assert held.result().status_code == 200
+    assert under_way[0].result().status_code == 200
     assert client.post(here, content=body).status_code == 200
 
 
 def test_more_uploads_at_once_than_there_is_place_for_are_refused(client: httpx2.Client, digits: Digits) -> None:
-    body, hold = npz(images=digits[0][:9]), threading.Event()
-    with ThreadPoolExecutor(2) as pool:
-        held = [pool.submit(client.post, "/v1/datasets", content=slow(body, hold)) for _ in range(2)]
-        until(lambda: client.post("/v1/datasets", content=body).status_code == 429)
-        hold.set()
-        assert {each.result().status_code for each in held} <= {200, 201}
+    body = npz(images=digits[0][:9])
+    with held(client, "/v1/datasets", body, 2) as under_way:
+        assert "2 uploads" in refused(client.post("/v1/datasets", content=body), 429, "too_many_requests")
+    assert {each.result().status_code for each in under_way} <= {200, 201}
     assert client.post("/v1/datasets", content=body).status_code in (200, 201)
 
 

@@ -41,7 +41,7 @@ def events(client: httpx2.Client, job_id: str) -> list[dict[str, Any]]:
 
 
 def test_a_job_that_outlives_the_visibility_timeout_runs_once(client: httpx2.Client, hasty: Service) -> None:
-    jobs = [client.post("/v1/jobs", json=job(f"long-{number}", 200)).json()["id"] for number in range(3)]
+    jobs = [client.post("/v1/jobs", json=job(f"long-{number}", 150)).json()["id"] for number in range(2)]
     queue = JobQueue(hasty.redis_url)
     for job_id in jobs:
         queue.send("train", job_id)  # and a second message for each

@@ -83,12 +83,12 @@ def test_without_changes_the_end_is_that_of_the_training_undisturbed(
 
 
 def test_settings_may_change(http: httpx2.Client, cancelled: dict[str, Any]) -> None:
-    changes = {"training": {"learning_rate": 0.001, "epochs": 12, "batch_size": 25}, "publish_as": "gentler"}
+    changes = {"training": {"learning_rate": 0.001, "epochs": 30, "batch_size": 25}, "publish_as": "gentler"}
     rest = ended(http, {"resume_from": cancelled["id"], **changes, "model": {"sparsity": {"weight": 0.05}}})
     spec = rest["spec"]
     assert (spec["training"]["learning_rate"], spec["model"]["sparsity"]["weight"]) == (0.001, 0.05)
     assert spec["model"]["connection"] == cancelled["spec"]["model"]["connection"]
-    assert (rest["progress"]["step"], rest["model"]) == (12 * 16, "gentler@1")
+    assert (rest["progress"]["step"], rest["model"]) == (30 * 16, "gentler@1")
 
 
 def test_a_paused_job_and_one_that_goes_on_from_it_do_not_meet(http: httpx2.Client, body: dict[str, Any]) -> None:
@@ -130,7 +130,9 @@ def test_a_failed_training_goes_on_with_a_lower_rate(http: httpx2.Client, body: 
 
 def test_a_stack_goes_on_in_the_stage_where_it_stopped(http: httpx2.Client) -> None:
     send_stripes(http)
-    stages = [stage | {"training": stage["training"] | {"epochs": 30}} for stage in (FIRST, SECOND)]
+    epochs = (30, 200)  # the second stage is long enough to be met in its middle
+    given = zip((FIRST, SECOND), epochs, strict=True)
+    stages = [stage | {"training": stage["training"] | {"epochs": count}} for stage, count in given]
     body = asked(*stages, LABELS, publish_as="stack-again")
     steps = http.post("/v1/jobs?dry_run=true", json=body).json()["spec"]["stages"]
     assert len(steps) == 3
