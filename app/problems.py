@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 
-from pinwheel.errors import FULL, PinwheelError, StoreUnavailable
+from pinwheel.errors import PinwheelError, StoreUnavailable, is_full
 from pinwheel.specs.problems import describe
 from pinwheel.store.connection import UNREACHABLE
 
@@ -87,7 +87,7 @@ async def _unreachable(request: Request, error: Exception) -> JSONResponse:
 async def _folder_full(request: Request, error: Exception) -> JSONResponse:
     """Nothing more can be written to the data folder; any other failure of the system is one of ours."""
     assert isinstance(error, OSError)
-    if error.errno not in FULL:
+    if not is_full(error):
         raise error
     log.warning("data folder full", error=error.strerror)
     detail = f"The data folder takes nothing more: {error.strerror}."

@@ -27,15 +27,14 @@ RESTING = (State.PAUSED, State.FAILED, State.CANCELLED, State.SUCCEEDED)
 
 @dataclass(frozen=True)
 class Resumption:
-    """`checkpoint` of `job`: after `at` steps in all, of which `step` are of the stage `stage`. It stands on the layers
-    in the folder `below`, relative to that of the job, where its stage is not the first one that is trained."""
+    """`checkpoint` of `job`: after `at` steps in all, in the stage `stage`. It stands on the layers in the folder
+    `below`, relative to that of the job, where its stage is not the first one that is trained."""
 
     job: Fields
     folder: Path
     checkpoint: Path
     at: int
     stage: int
-    step: int
     below: str | None
 
     @property
@@ -136,5 +135,4 @@ def found(resume_from: str, services: Services) -> Resumption:
         raise refused(POINTER, "not_allowed", f"{job_id} has checkpoints of steps {sorted(usable)}, not of {step}")
     with safe_open(usable[step], framework="numpy") as file:
         place = file.metadata()
-    here = int(place["stage"]), int(place["step"])
-    return Resumption(job, folder, usable[step], step, *here, place.get("below"))
+    return Resumption(job, folder, usable[step], step, int(place["stage"]), place.get("below"))

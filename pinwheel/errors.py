@@ -30,7 +30,12 @@ Every message carries the value given and what is allowed.
 import errno
 from typing import Any, ClassVar
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # numbers of an OSError: nothing more can be written
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether it says that nothing more can be written to the data folder."""
+    return isinstance(error, OSError) and error.errno in FULL
 
 
 class PinwheelError(Exception):

@@ -25,6 +25,13 @@ SMALL = {
     "training": {"epochs": 4, "batch_size": 50, "previews": 6, "learning_rate": 0.01},
 }
 
+# 1024 filters of 16 × 16 on digits, with hardly any work for each picture of them.
+THOUSAND = {
+    "recipe": "psd",
+    "preprocessing": {"patch_size": 16, "patches_per_image": 2},
+    "model": {"connection": {"units": 1024}, "encoder": {"solver": {"max_iterations": 1}}},
+}
+
 
 def npz(**arrays: Any) -> bytes:
     out = io.BytesIO()
@@ -49,6 +56,15 @@ def wait_for(http: httpx2.Client, job_id: str, seconds: float = 90) -> dict[str,
             job: dict[str, Any] = http.get(f"/v1/jobs/{job_id}").json()
             return job
     raise AssertionError(f"{job_id} did not end within {seconds} s: {http.get(f'/v1/jobs/{job_id}').text}")
+
+
+def succeeded(http: httpx2.Client, body: dict[str, Any]) -> dict[str, Any]:
+    """The training that was asked for, once it has ended as it should."""
+    answer = http.post("/v1/jobs", json={"type": "train", **body})
+    assert answer.status_code == 202, answer.text
+    job = wait_for(http, answer.json()["id"])
+    assert job["status"] == "succeeded", job
+    return job
 
 
 def until(what: Callable[[], Any], seconds: float = 60) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
-from asking import FAST, SMALL, npz, wait_for
+from asking import FAST, SMALL, npz, succeeded
 
 from pinwheel.builtin import BUILTIN
 from pinwheel.settings import Settings
@@ -78,10 +78,5 @@ def few_digits(http: httpx2.Client, digits: tuple[np.ndarray, np.ndarray]) -> st
 @pytest.fixture(scope="session")
 def trained(http: httpx2.Client, few_digits: str) -> dict[str, Any]:
     """A small training that has succeeded."""
-    body = {"type": "train", "recipe": "drsae", "dataset": few_digits, "publish_as": "digits-36", **SMALL}
-    body["validation"] = {"split": 0.2}
-    answer = http.post("/v1/jobs", json=body)
-    assert answer.status_code == 202, answer.text
-    job = wait_for(http, answer.json()["id"])
-    assert job["status"] == "succeeded", job
-    return job
+    body = {"recipe": "drsae", "dataset": few_digits, "publish_as": "digits-36", **SMALL}
+    return succeeded(http, body | {"validation": {"split": 0.2}})

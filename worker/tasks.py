@@ -6,7 +6,7 @@ from functools import cache
 
 import structlog
 
-from pinwheel.errors import FULL, NotFound
+from pinwheel.errors import NotFound, is_full
 from pinwheel.settings import settings
 from pinwheel.store.artifacts import Artifacts
 from pinwheel.store.connection import COMMAND_SECONDS, connect
@@ -61,7 +61,7 @@ def _with_claim(job_id: str, worker: str, work: Callable[[Claim], None]) -> None
             log.warning("lease lost")
         except Exception as error:
             log.exception("job failed")
-            if isinstance(error, OSError) and error.errno in FULL:
+            if is_full(error):
                 job_store().end(claim, "lose", reason="data_folder_full")
                 return
             detail = f"{type(error).__name__} in the worker; its log has the rest"

@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from pinwheel.errors import FULL
+from pinwheel.errors import is_full
 
 COMMANDS = {"stop", "stop publish"}
 ORPHANED = 3
@@ -64,7 +64,7 @@ def failure(error: Exception, step: int) -> dict[str, Any]:
         step = getattr(error, "step", step)
     elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or NO_MEMORY in str(error):
         code, hint = "out_of_memory", "lower training.batch_size, model.connection.units or model.encoder.passes"
-    elif isinstance(error, OSError) and error.errno in FULL:
+    elif is_full(error):
         code, hint = "data_folder_full", "free space in the data folder"
     return {"type": "failed", "step": step, "code": code, "detail": str(error) or type(error).__name__, "hint": hint}
 

@@ -22,7 +22,7 @@ from app.formats.limits import Limits
 from app.formats.options import Color
 from app.formats.pixels import to_stored
 from app.formats.reading import brief
-from pinwheel.errors import FULL, InvalidDataset, PinwheelError, StoreUnavailable
+from pinwheel.errors import InvalidDataset, PinwheelError, StoreUnavailable, is_full
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 ORIENTATION = 0x0112
@@ -91,7 +91,7 @@ def _decoding(name: str) -> Iterator[None]:
     except MemoryError:
         raise InvalidDataset(f"{name} needs more memory to decode than is allowed.") from None
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in FULL:
+        if is_full(error):
             raise StoreUnavailable("There is no space left to unpack the upload.", retry_after_seconds=60) from None
         raise InvalidDataset(
             f"{name} is no image that can be read ({_reason(error)}); {', '.join(FORMATS)} are read."

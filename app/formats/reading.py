@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from pinwheel.errors import FULL, InvalidDataset, PinwheelError, StoreUnavailable
+from pinwheel.errors import InvalidDataset, PinwheelError, StoreUnavailable, is_full
 
 BLOCK_BYTES = 1024 * 1024
 DAMAGE = (
@@ -36,7 +36,7 @@ def reading(name: str) -> Iterator[None]:
     except PinwheelError:
         raise
     except DAMAGE as error:
-        if isinstance(error, OSError) and error.errno in FULL:
+        if is_full(error):
             raise StoreUnavailable("There is no space left to unpack the upload.", retry_after_seconds=60) from None
         raise InvalidDataset(f"{name} is damaged or cut short: {brief(error)}.") from None
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import structlog
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
+from redis.exceptions import ResponseError
 from starlette.concurrency import run_in_threadpool
 
 from app import submission
@@ -13,6 +14,7 @@ from app.documented import errors
 from app.paging import Paged
 from app.services import Held, Services
 from app.views import job_view, list_view
+from pinwheel.errors import PinwheelError
 from pinwheel.ids import new_id
 from pinwheel.specs import EncodeJob, TrainJob
 from pinwheel.states import State
@@ -56,7 +58,7 @@ def _submit(asked: TrainJob | EncodeJob, services: Services, request_id: str) ->
         if resumed is not None:
             resumed.put(services.artifacts.job(job_id))
         services.jobs.create(job_id, fields | {"request_id": request_id}, uses)
-    except Exception:
+    except (PinwheelError, ResponseError, OSError):  # refused for sure; where no answer came it may have been written
         services.artifacts.remove(services.artifacts.job(job_id))
         raise
     log.info("job created", job=job_id)

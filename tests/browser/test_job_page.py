@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from asking import wait_for
+from asking import THOUSAND, wait_for
 from awaited_pages import until
 
 Open = Callable[..., Any]
@@ -65,14 +65,8 @@ def test_the_address_holds_the_step_and_keys_move_it(
 @pytest.fixture(scope="module")
 def lively(http: httpx2.Client, few_digits: str) -> Iterator[str]:
     """A job of 1024 filters of 16 × 16 with many pictures, which goes on for long."""
-    body = {
-        "type": "train",
-        "recipe": "psd",
-        "dataset": few_digits,
-        "preprocessing": {"patch_size": 16, "patches_per_image": 2},
-        "model": {"connection": {"units": 1024}, "encoder": {"solver": {"max_iterations": 1}}},
-        "training": {"epochs": 200, "batch_size": 100, "previews": 100},
-    }
+    training = {"epochs": 200, "batch_size": 100, "previews": 100}
+    body = {"type": "train", **THOUSAND, "dataset": few_digits, "training": training}
     answer = http.post("/v1/jobs", json=body)
     assert answer.status_code == 202, answer.text
     yield answer.json()["id"]

@@ -8,7 +8,7 @@ import httpx2
 import numpy as np
 import psutil
 import pytest
-from asking import wait_for
+from asking import THOUSAND, succeeded
 from awaited_pages import until
 
 from pinwheel.ids import new_id
@@ -26,18 +26,8 @@ MEBIBYTE = 2**20
 @pytest.fixture(scope="module")
 def pictured(http: httpx2.Client, few_digits: str) -> dict[str, Any]:
     """A short training of 1024 filters of 16 × 16 that has some pictures."""
-    body = {
-        "type": "train",
-        "recipe": "psd",
-        "dataset": few_digits,
-        "preprocessing": {"patch_size": 16, "patches_per_image": 2},
-        "model": {"connection": {"units": 1024}, "encoder": {"solver": {"max_iterations": 1}}},
-        "training": {"epochs": 4, "batch_size": 100, "previews": PICTURES},
-    }
-    job = http.post("/v1/jobs", json=body).json()
-    found = wait_for(http, job["id"])
-    assert found["status"] == "succeeded", found
-    return found
+    training = {"epochs": 4, "batch_size": 100, "previews": PICTURES}
+    return succeeded(http, {**THOUSAND, "dataset": few_digits, "training": training})
 
 
 @pytest.fixture(scope="module")

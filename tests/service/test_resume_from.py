@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
-from asking import SMALL, wait_for
+from asking import SMALL, succeeded, wait_for
 from safetensors.numpy import load
 from stack_cases import FIRST, LABELS, SECOND, asked, send_stripes
 
@@ -47,12 +47,6 @@ def metrics(http: httpx2.Client, job_id: str) -> dict[str, list[Any]]:
     return found
 
 
-def ended(http: httpx2.Client, body: dict[str, Any]) -> dict[str, Any]:
-    found = wait_for(http, submitted(http, body))
-    assert found["status"] == "succeeded", found
-    return found
-
-
 @pytest.fixture(scope="module")
 def body(few_digits: str) -> dict[str, Any]:
     return {"recipe": "drsae", "dataset": few_digits, **SMALL, "training": TRAINING, "validation": {"split": 0.2}}
@@ -66,8 +60,8 @@ def cancelled(http: httpx2.Client, body: dict[str, Any]) -> dict[str, Any]:
 def test_without_changes_the_end_is_that_of_the_training_undisturbed(
     http: httpx2.Client, body: dict[str, Any], cancelled: dict[str, Any]
 ) -> None:
-    whole = ended(http, body | {"publish_as": "whole"})
-    rest = ended(http, {"resume_from": cancelled["id"]})
+    whole = succeeded(http, body | {"publish_as": "whole"})
+    rest = succeeded(http, {"resume_from": cancelled["id"]})
     at = cancelled["checkpoint_step"]
     assert rest["resume_from"] == f"{cancelled['id']}@{at}"
     assert (rest["spec"], rest["recipe"], rest["dataset"]) == (whole["spec"], "drsae", whole["dataset"])
@@ -84,7 +78,7 @@ def test_without_changes_the_end_is_that_of_the_training_undisturbed(
 
 def test_settings_may_change(http: httpx2.Client, cancelled: dict[str, Any]) -> None:
     changes = {"training": {"learning_rate": 0.001, "epochs": 30, "batch_size": 25}, "publish_as": "gentler"}
-    rest = ended(http, {"resume_from": cancelled["id"], **changes, "model": {"sparsity": {"weight": 0.05}}})
+    rest = succeeded(http, {"resume_from": cancelled["id"], **changes, "model": {"sparsity": {"weight": 0.05}}})
     spec = rest["spec"]
     assert (spec["training"]["learning_rate"], spec["model"]["sparsity"]["weight"]) == (0.001, 0.05)
     assert spec["model"]["connection"] == cancelled["spec"]["model"]["connection"]
@@ -93,7 +87,7 @@ def test_settings_may_change(http: httpx2.Client, cancelled: dict[str, Any]) -> 
 
 def test_a_paused_job_and_one_that_goes_on_from_it_do_not_meet(http: httpx2.Client, body: dict[str, Any]) -> None:
     paused = stopped(http, body | {"publish_as": "paused"}, "pause")
-    ended(http, {"resume_from": paused["id"], "publish_as": "beside"})
+    succeeded(http, {"resume_from": paused["id"], "publish_as": "beside"})
     assert job(http, paused["id"])["status"] == "paused"
     http.post(f"/v1/jobs/{paused['id']}/resume")
     assert wait_for(http, paused["id"])["status"] == "succeeded"
@@ -103,7 +97,7 @@ def test_a_paused_job_and_one_that_goes_on_from_it_do_not_meet(http: httpx2.Clie
 def test_a_kept_checkpoint_can_be_trained_further_and_its_job_forgotten(
     http: httpx2.Client, body: dict[str, Any]
 ) -> None:
-    first = ended(http, body | {"training": SMALL["training"], "keep_checkpoint": True, "publish_as": "short"})
+    first = succeeded(http, body | {"training": SMALL["training"], "keep_checkpoint": True, "publish_as": "short"})
     assert (first["keep_checkpoint"], first["checkpoint_step"]) == (True, 32)
     again = submitted(http, {"resume_from": f"{first['id']}@32", "training": {"epochs": 20}, "publish_as": "longer"})
     assert http.delete(f"/v1/jobs/{first['id']}").status_code == 204
@@ -118,14 +112,14 @@ def test_a_failed_training_goes_on_with_a_lower_rate(http: httpx2.Client, body: 
         "model": {"connection": {"units": 36}, "encoder": {"passes": 60, "rate_multiplier": 100.0}},
         "training": {"epochs": 2, "batch_size": 50, "learning_rate": 1e-6},
     }
-    kept = ended(http, body | calm | {"keep_checkpoint": True, "publish_as": "calm"})
+    kept = succeeded(http, body | calm | {"keep_checkpoint": True, "publish_as": "calm"})
     wild = {"learning_rate": 10.0, "unsupervised_fraction": 1.0, "epochs": 400}
     failed = wait_for(http, submitted(http, {"resume_from": kept["id"], "training": wild}))
     assert (failed["status"], failed["error"]["code"]) == ("failed", "loss_not_finite")
     assert "resume_from" in failed["error"]["hint"]
     assert failed["checkpoint_step"] == kept["progress"]["step"]
     tamed = {"resume_from": failed["id"], "training": {"learning_rate": 1e-6, "epochs": 4}, "publish_as": "tamed"}
-    assert np.isfinite(ended(http, tamed)["metrics"]["loss"])
+    assert np.isfinite(succeeded(http, tamed)["metrics"]["loss"])
 
 
 def test_a_stack_goes_on_in_the_stage_where_it_stopped(http: httpx2.Client) -> None:
@@ -144,7 +138,7 @@ def test_a_stack_goes_on_in_the_stage_where_it_stopped(http: httpx2.Client) -> N
     )
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["pointer"] == "#/stages/0/training/epochs"
-    rest = ended(http, {"resume_from": halted["id"], "training": {"learning_rate": 0.0005}})
+    rest = succeeded(http, {"resume_from": halted["id"], "training": {"learning_rate": 0.0005}})
     rates = [stage["training"]["learning_rate"] for stage in rest["spec"]["stages"]]
     assert rates == [halted["spec"]["stages"][0]["training"]["learning_rate"], 0.0005, 0.0005]
     assert http.get("/v1/models/stack-again").json()["classes"]

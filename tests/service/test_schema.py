@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
-from asking import FAST, SMALL, npz, wait_for
+from asking import FAST, SMALL, npz, succeeded
 
 from pinwheel.up import Service
 
@@ -33,9 +33,7 @@ def there(asked: Service, digits: Digits) -> dict[str, Any]:
     with httpx2.Client(base_url=asked.url, timeout=60, trust_env=False) as http:
         body = npz(images=digits[0][:200], labels=digits[1][:200])
         dataset = http.post("/v1/datasets?name=few", content=body).json()["id"]
-        job = {"type": "train", "recipe": "drsae", "dataset": dataset, **SMALL, "publish_as": "digits"}
-        trained = wait_for(http, http.post("/v1/jobs", json=job).json()["id"])
-        assert trained["status"] == "succeeded", trained
+        trained = succeeded(http, {"recipe": "drsae", "dataset": dataset, **SMALL, "publish_as": "digits"})
     return {"dataset_id": dataset, "job_id": trained["id"], "model": "digits", "version": "1", "unit": 3, "row": 5}
 
 

@@ -8,7 +8,7 @@ import httpx2
 import numpy as np
 import pytest
 import scipy.sparse
-from asking import npy, npz, wait_for
+from asking import npy, npz, succeeded, wait_for
 from PIL import Image
 from safetensors.numpy import load
 from stack_cases import DENSE, FIRST, LABELS, PROBE, SECOND, asked, send_stripes
@@ -29,22 +29,14 @@ def data(http: httpx2.Client) -> None:
     send_stripes(http)
 
 
-def train(http: httpx2.Client, body: dict[str, Any]) -> dict[str, Any]:
-    answer = http.post("/v1/jobs", json=body)
-    assert answer.status_code == 202, answer.text
-    job = wait_for(http, answer.json()["id"])
-    assert job["status"] == "succeeded", job
-    return job
-
-
 @pytest.fixture(scope="module")
 def stacked(http: httpx2.Client, data: None) -> dict[str, Any]:
-    return train(http, asked(FIRST, SECOND, LABELS, publish_as="stacked"))
+    return succeeded(http, asked(FIRST, SECOND, LABELS, publish_as="stacked"))
 
 
 @pytest.fixture(scope="module")
 def first(http: httpx2.Client, data: None) -> dict[str, Any]:
-    return train(http, asked(FIRST, publish_as="first"))
+    return succeeded(http, asked(FIRST, publish_as="first"))
 
 
 def array(answer: httpx2.Response) -> np.ndarray:
@@ -162,7 +154,7 @@ def test_stages_stand_on_a_published_model(http: httpx2.Client, first: dict[str,
         body |= {"model": DENSE["model"], "training": DENSE["training"]}
     else:
         body |= {"recipe": "drsae", "model": {"connection": {"units": 5}}, "training": {"epochs": 2}}
-    job = train(http, body)
+    job = succeeded(http, body)
     assert job["progress"]["step"] == 2 * (3 if form == "recipe" else 10)
     assert job["spec"]["stages"][0]["taken_from"] == "first@1"
     model = http.get(f"/v1/models/on-{form}").json()
