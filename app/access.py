@@ -8,14 +8,15 @@ import base64
 import binascii
 import ipaddress
 import re
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import structlog
 from fastapi import Request
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.gone import ENCODING
+from app.headers import headers_of
 from app.problems import of_error
 from pinwheel import access
 from pinwheel.errors import Forbidden, InvalidRequest, PinwheelError, Unauthenticated
@@ -45,7 +46,7 @@ class Access:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        headers = Headers(scope=scope)
+        headers = headers_of(scope)
         try:
             self._check_host(headers)
             if scope["method"] not in SAFE:
@@ -66,7 +67,7 @@ class Access:
         with structlog.contextvars.bound_contextvars(key=key.name):
             return await self.app(scope, receive, send)
 
-    def _check_host(self, headers: Headers) -> None:
+    def _check_host(self, headers: dict[str, str]) -> None:
         name = _name(headers.get("host", ""))
         if (self.keys and not self.hosts) or name in self.hosts or _is_here(name):
             return
@@ -75,7 +76,7 @@ class Access:
             "PINWHEEL_ALLOWED_HOSTS."
         )
 
-    def _check_origin(self, headers: Headers) -> None:
+    def _check_origin(self, headers: dict[str, str]) -> None:
         """A browser sends keys that it knows with what pages of other sites ask for; but it says whose they are."""
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         if origin is None and site != "cross-site":
@@ -84,7 +85,7 @@ class Access:
         if not theirs or (theirs != headers.get("host", "").lower() and _name(theirs) not in self.hosts):
             raise Forbidden(f"The request comes from a page of another site, {(origin or 'not named')[:200]}.")
 
-    def _entered(self, method: str, path: str, headers: Headers) -> access.ApiKey | None:
+    def _entered(self, method: str, path: str, headers: dict[str, str]) -> access.ApiKey | None:
         needed = scope_of(method, path)
         if not self.keys or needed is None:
             return None
@@ -101,6 +102,7 @@ class Access:
         return key
 
 
+@lru_cache(maxsize=256)  # every request names it, mostly the same
 def _name(host: str) -> str:
     """The name in a header Host, in lower case and without the port."""
     try:
@@ -109,6 +111,7 @@ def _name(host: str) -> str:
         raise InvalidRequest(f"The header Host is {host[:100]!r}, which is no name.") from None
 
 
+@lru_cache(maxsize=256)
 def _is_here(name: str) -> bool:
     if "." not in name and ":" not in name:  # localhost, or the name of a container: never one of the public DNS
         return True
@@ -119,7 +122,7 @@ def _is_here(name: str) -> bool:
     return True
 
 
-def _secret(headers: Headers) -> str | None:
+def _secret(headers: dict[str, str]) -> str | None:
     kind, _, value = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer" and value.strip():
         return value.strip()

@@ -13,7 +13,6 @@ from fastapi import Request
 from numpy.typing import NDArray
 from starlette.datastructures import UploadFile
 
-from app.encoder import Answer
 from app.encoding import check_answer, headers, takes_larger
 from app.formats.budget import check_size
 from app.formats.fit import ModelInputs
@@ -22,6 +21,7 @@ from app.formats.sniff import HEAD_BYTES, kind_of
 from app.forms import read_form
 from app.pooling import Pooling
 from app.services import Services
+from app.together import Answer
 from pinwheel.errors import InvalidRequest
 
 QUICK_BYTES = 32 * 1024

@@ -1,16 +1,16 @@
 """Asking the encode workers: images out through the store, one listener for all the answers that come back.
 
-Many images go in pieces, a few at a time: while one is computed the next is on its way, other models get their turn
-between them, and what is left is never sent once the client has gone.
+A few images go together with those of others (`app/together.py`). Many go in pieces, some at a time: while one is
+computed the next is on its way, other models get their turn between them, and what is left is never sent once the
+client has gone.
 """
 
 import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from contextvars import Context, ContextVar
+from typing import Any, TypeAlias, TypeVar
 from uuid import uuid4
 
 import numpy as np
@@ -18,6 +18,7 @@ import structlog
 from numpy.typing import NDArray
 from starlette.concurrency import run_in_threadpool
 
+from app.together import Answer, Asked, Together
 from pinwheel.errors import (
     InvalidDataset,
     ModelLoading,
@@ -25,7 +26,6 @@ from pinwheel.errors import (
     NoWorker,
     PinwheelError,
     StoreUnavailable,
-    TooManyRequests,
 )
 from pinwheel.settings import Settings
 from pinwheel.store import encoding, keys
@@ -40,6 +40,7 @@ ERRORS: dict[str, type[PinwheelError]] = {
     "invalid_dataset": InvalidDataset,
     "model_loading": ModelLoading,
 }
+T = TypeVar("T")
 Message: TypeAlias = tuple[dict[str, Any], dict[str, NDArray[Any]]]  # header, arrays
 PIECE_BYTES = 2 * 1024 * 1024
 PIECES_AT_ONCE = 3
@@ -60,16 +61,6 @@ class Unheard(Exception):
     """The connection that answers come over broke while this one was waited for."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What came back: arrays by name, how long it waited and computed, and how many requests were computed with it."""
-
-    arrays: dict[str, NDArray[Any]]
-    queue_seconds: float
-    compute_seconds: float
-    batch: int
-
-
 class Encoder:
     def __init__(
         self, client: Client, commands: AsyncClient, blocking: AsyncClient, gathering: Gathering, settings: Settings
@@ -80,9 +71,11 @@ class Encoder:
         self._seconds = settings.encode_seconds
         self._replies = keys.replies(uuid4().hex)
         self._gathering = gathering
+        self._together = Together(self._ask, settings.encode_batch)
         self._waiting: dict[str, asyncio.Future[Message]] = {}
         self._listening = asyncio.Event()
         self._alive_until = 0.0
+        self._looking: asyncio.Task[int] | None = None
 
     async def run(self) -> None:
         """Complete the futures of those who wait, one listener for the whole process."""
@@ -129,8 +122,13 @@ class Encoder:
         """
         await self._check_listening()
         await self._check_worker()
-        asked = {"model": model, "version": version, "operation": operation}
-        asked["parameters"] = {name: value for name, value in parameters.items() if value is not None}
+        asked = Asked.of(model, version, operation, parameters)
+        if images.nbytes <= encoding.INLINE_BYTES and self._together.most > 1:
+            caller = self._together.join(asked, images)
+            try:
+                return await self._first(caller.answer)
+            finally:
+                caller.leave()
         rows = max(1, PIECE_BYTES // max(1, images[:1].nbytes))
         if len(images) <= rows:
             return await self._ask(asked, images)
@@ -148,62 +146,71 @@ class Encoder:
                 task.cancel()
         return await run_in_threadpool(_joined, answers)
 
-    async def _ask(self, asked: dict[str, Any], images: NDArray[Any]) -> Answer:
+    async def _ask(self, asked: Asked, images: NDArray[Any], callers: int = 1) -> Answer:
         for _ in range(MOST_TIMES_ASKED):
             try:
-                return await self._ask_once(asked, images)
+                return await self._ask_once(asked, images, callers)
             except Unheard:  # its answer may have come while nobody listened
                 await self._check_listening()
         raise StoreUnavailable("The store went away meanwhile.", retry_after_seconds=2)
 
-    async def _ask_once(self, asked: dict[str, Any], images: NDArray[Any]) -> Answer:
+    async def _ask_once(self, asked: Asked, images: NDArray[Any], callers: int) -> Answer:
         request_id = uuid4().hex
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = future
         answered = False
         try:
-            await self._send(request_id, asked, images)
+            await self._send(request_id, asked, images, callers)
             message = await self._first(future)
             answered = True
-        except TimeoutError:
-            raise NoWorker(f"No encode worker answered within {self._seconds:g} s.", retry_after_seconds=5) from None
         finally:
             self._waiting.pop(request_id, None)
             if not answered:
                 await self._give_up(request_id)
         return await self._read(request_id, message)
 
-    async def _first(self, future: "asyncio.Future[Message]") -> Message:
-        """The answer, unless the client goes away before it comes."""
-        gone = client_gone.get()
-        async with asyncio.timeout(self._seconds):
-            if gone is None:
-                return await future
-            either: list[asyncio.Future[Any]] = [future, gone]
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not future.done():
-            raise ClientGone("The client went away before its answer was there.")
-        return future.result()
+    async def _first(self, future: "asyncio.Future[T]") -> T:
+        """What the future becomes, unless the client goes away or the time ends before."""
 
-    async def _send(self, request_id: str, asked: dict[str, Any], images: NDArray[Any]) -> None:
+        def late() -> None:
+            if not future.done():
+                detail = f"No encode worker answered within {self._seconds:g} s."
+                future.set_exception(NoWorker(detail, retry_after_seconds=5))
+
+        def leave(_: "asyncio.Future[None]") -> None:
+            if not future.done():
+                future.set_exception(ClientGone("The client went away before its answer was there."))
+
+        timer = asyncio.get_running_loop().call_later(self._seconds, late)
+        gone = client_gone.get()
+        if gone is not None:
+            gone.add_done_callback(leave)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+            if gone is not None:
+                gone.remove_done_callback(leave)
+
+    async def _send(self, request_id: str, asked: Asked, images: NDArray[Any], callers: int) -> None:
         now = time.time()
         blob = images.nbytes > encoding.INLINE_BYTES
-        more = {"reply": self._replies, "sent": now, "deadline": now + self._seconds, "blob": blob}
+        header = {"model": asked.model, "version": asked.version, "operation": asked.operation}
+        header["parameters"] = dict(asked.parameters)
+        header |= {"reply": self._replies, "sent": now, "deadline": now + self._seconds, "blob": blob}
         expires = int(self._seconds) + 1
         try:
             if blob:
                 await run_in_threadpool(self._put, request_id, images, expires)
-            packed = pack(asked | more, {} if blob else {"images": images})
-            request = encoding.request(request_id, images.nbytes, packed)
-            model = encoding.model_key(asked["model"], asked["version"])
+            packed = pack(header, {} if blob else {"images": images})
+            request = encoding.request(request_id, callers, images.nbytes, packed)
+            model = encoding.model_key(asked.model, asked.version)
             args = [encoding.LISTS, model, request, expires, encoding.MOST_WAITING]
             waiting = await self._gathering.eval(encoding.PUSH, [keys.ENCODE_READY], args)
         except UNREACHABLE as error:
             raise StoreUnavailable("The store does not answer.", retry_after_seconds=2) from error
         if waiting < 0:
-            raise TooManyRequests(
-                f"{encoding.MOST_WAITING} encode requests wait for {model}, the most that may.", retry_after_seconds=2
-            )
+            raise encoding.too_many(asked.model, asked.version)
 
     def _put(self, request_id: str, images: NDArray[Any], expires: int) -> None:
         self._client.set(keys.blob(request_id), pack({}, {"images": images}), ex=expires)
@@ -233,6 +240,8 @@ class Encoder:
         return Answer(arrays, header["queue_seconds"], header["compute_seconds"], header["batch"])
 
     async def _check_listening(self) -> None:
+        if self._listening.is_set():
+            return
         try:
             async with asyncio.timeout(COMMAND_SECONDS):
                 await self._listening.wait()
@@ -240,15 +249,23 @@ class Encoder:
             raise StoreUnavailable("The store does not answer.", retry_after_seconds=2) from None
 
     async def _check_worker(self) -> None:
-        """Refuse at once when no encode worker lives; looked up at most every few seconds."""
+        """Refuse at once when no encode worker lives; looked up at most every few seconds, once for all who ask."""
         if time.monotonic() < self._alive_until:
             return
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look_for_workers(), context=Context())
+        if not await asyncio.shield(self._looking):
+            raise NoWorker("No encode worker is alive.", retry_after_seconds=5)
+
+    async def _look_for_workers(self) -> int:
+        alive = 0
         async for key in self._commands.scan_iter(match=keys.worker("*"), count=1000):
             queues = await self._commands.hget(key, "queues")
-            if queues and b"encode" in queues.split(b","):
-                self._alive_until = time.monotonic() + 3
-                return
-        raise NoWorker("No encode worker is alive.", retry_after_seconds=5)
+            alive += bool(queues and b"encode" in queues.split(b","))
+        if alive:
+            self._alive_until = time.monotonic() + 3
+            self._together.messages = alive  # what comes meanwhile makes up the next batches
+        return alive
 
 
 def _joined(answers: Sequence[Answer]) -> Answer:

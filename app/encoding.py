@@ -5,9 +5,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from app.encoder import Answer
 from app.pooling import Pooling, patch_size
 from app.services import Services
+from app.together import Answer
 from pinwheel.errors import PayloadTooLarge
 from pinwheel.files import layers_of
 

@@ -15,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.headers import headers_of
 from app.problems import of_error
 from app.services import Services
 from pinwheel.errors import (
@@ -46,6 +47,7 @@ KEPT_HEADERS = {
     "inference-header-content-length",
     "location",
     "x-model",
+    "x-feature-shape",
     "vary",
 }
 
@@ -57,11 +59,8 @@ class Idempotency:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        key = (
-            Headers(scope=scope).get("idempotency-key")
-            if scope["type"] == "http" and scope["method"] == "POST"
-            else None
-        )
+        post = scope["type"] == "http" and scope["method"] == "POST"
+        key = headers_of(scope).get("idempotency-key") if post else None
         if key is None:
             return await self.app(scope, receive, send)
         if not 1 <= len(key) <= 255:

@@ -57,6 +57,7 @@ def create_app() -> FastAPI:
     )
     rooms = [system, datasets, dataset_images, jobs, events, progress, results, models, filters, maps, encode]
     rooms += [embeddings, inference, pages, model_pages]
+    app.router.routes.append(encode.short_way)
     for room in rooms:
         app.include_router(room.router, dependencies=[Depends(known_query)])
     app.mount("/static", OwnFiles(directory=WEB / "static"), name="static")

@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import structlog
 from fastapi import Request
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.headers import headers_of
 from app.problems import of_error, problem
 from pinwheel.errors import PayloadTooLarge
 from pinwheel.settings import Settings
@@ -26,17 +26,16 @@ class RequestContext:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        given = Headers(scope=scope).get("x-request-id", "")
+        given = headers_of(scope).get("x-request-id", "")
         scope["request_id"] = request_id = given if SAFE_ID.match(given) else f"req_{uuid4().hex}"
+        own = ((b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff"))
         started = False
 
         async def send_with_id(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                headers.setdefault("X-Content-Type-Options", "nosniff")
+                message["headers"] = [*message.get("headers", ()), *own]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -72,10 +71,9 @@ class BodyLimit:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         limit = self._limit(scope["path"])
-        error = PayloadTooLarge(f"The body is larger than {limit} bytes, the most that {scope['path']} takes.")
-        declared = Headers(scope=scope).get("content-length", "0")
+        declared = headers_of(scope).get("content-length", "0")
         if declared.isdigit() and int(declared) > limit:
-            return await of_error(Request(scope), error)(scope, receive, send)
+            return await of_error(Request(scope), _too_large(limit, scope))(scope, receive, send)
         received = 0
 
         async def receive_within_limit() -> Message:
@@ -83,7 +81,11 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > limit:
-                raise error
+                raise _too_large(limit, scope)
             return message
 
         return await self.app(scope, receive_within_limit, send)
+
+
+def _too_large(limit: int, scope: Scope) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The body is larger than {limit} bytes, the most that {scope['path']} takes.")

@@ -18,7 +18,7 @@ class ModelLookup:
     async def find(self, reference: str) -> dict[str, Any]:
         """What `Models.find` gives, as the store has it now; raises what that raises. Nobody changes the record."""
         try:
-            record = found(await self._gathering.eval(FIND, *find_call(reference)))
+            record = found(await self._gathering.read(FIND, *find_call(reference)))
         except UNREACHABLE as error:
             raise StoreUnavailable("The store does not answer.", retry_after_seconds=2) from error
         if record is None:

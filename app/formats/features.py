@@ -17,6 +17,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -81,10 +82,17 @@ def npy_bytes(array: NDArray[Any]) -> bytes:
 
 def _write_array(out: IO[bytes], shape: tuple[int, ...], dtype: Any, blocks: Iterable[NDArray[Any]]) -> None:
     """A .npy file from its parts."""
-    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(out, header)
+    out.write(_npy_header(shape, np.dtype(dtype)))
     for block in blocks:
         out.write(np.ascontiguousarray(block, dtype).data)
+
+
+@lru_cache(maxsize=256)
+def _npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    out = io.BytesIO()
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(out, header)
+    return out.getvalue()
 
 
 def _write_npy(out: IO[bytes], rows: Rows, sparse: bool, about: About) -> None:

@@ -9,7 +9,8 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from functools import lru_cache
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from app.formats.reading import read_exactly, reading
 from pinwheel.errors import InvalidDataset, PayloadTooLarge
 
 MAGIC = b"\x93NUMPY"
-MOST_HEADER_BYTES = 10_000
+MOST_HEADER_BYTES, SHORT_HEADER_BYTES = 10_000, 256
 METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 ENCRYPTED = 0x1
 END, END_BYTES = b"PK\x05\x06", 22
@@ -38,13 +39,22 @@ def open_npy(stream: BinaryIO, name: str) -> ArraySource:
     (size,) = struct.unpack(length_format, length)
     if size > MOST_HEADER_BYTES:
         raise InvalidDataset(f"{name} has a header of {size} bytes; at most {MOST_HEADER_BYTES} are allowed.")
-    header = io.BytesIO(length + read_exactly(stream, size, name))
+    header = length + read_exactly(stream, size, name)
     try:
-        read = np.lib.format.read_array_header_1_0 if head[6] == 1 else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(header, max_header_size=MOST_HEADER_BYTES)
+        shape, fortran, dtype = (_read_often if len(header) <= SHORT_HEADER_BYTES else _read)(head[6], header)
     except Exception as error:  # numpy evaluates a literal: what a hostile one raises has no bound
         raise InvalidDataset(f"{name} has a header that cannot be read ({type(error).__name__}).") from None
-    return _checked(ArraySource(name, tuple(int(side) for side in shape), dtype, stream, bool(fortran)))
+    return _checked(ArraySource(name, shape, dtype, stream, fortran))
+
+
+def _read(version: int, header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and number format, from a header that begins with its length."""
+    read = np.lib.format.read_array_header_1_0 if version == 1 else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(io.BytesIO(header), max_header_size=MOST_HEADER_BYTES)
+    return tuple(int(side) for side in shape), bool(fortran), dtype
+
+
+_read_often = lru_cache(maxsize=256)(_read)  # many requests have arrays of one shape
 
 
 def _checked(source: ArraySource) -> ArraySource:

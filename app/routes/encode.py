@@ -3,6 +3,7 @@
 import asyncio
 import math
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -19,9 +20,10 @@ from app.formats import features, named_arrays
 from app.formats.negotiate import choose
 from app.pooling import Pooling
 from app.prefer import Preference, Preferred
+from app.read_before import ReadBefore, Readings
 from app.results import Form, Result
 from app.routes.results import answer as result_answer
-from app.services import Held, Services
+from app.services import Held, Services, services_of
 from app.views import job_view
 from pinwheel.errors import InvalidConfig, InvalidDataset, NoWorker, PayloadTooLarge
 from pinwheel.pictures.images import comparison
@@ -85,7 +87,6 @@ AskedOnce = Annotated[Asked, Depends(_asked)]
 async def encode_images(
     model: str,
     request: Request,
-    services: Held,
     preferred: Preferred,
     format: Annotated[str | None, one_of(features.FORMATS)] = None,
     sparse: Annotated[str, Query(pattern="^(true|false|auto)$", description="Sparse matrix, or dense array.")] = "auto",
@@ -108,27 +109,9 @@ async def encode_images(
     """
     chosen = choose(request.headers.get("accept"), format, features.FORMATS)
     form = Form.of(chosen, sparse, dtype, auto=chosen == "npz")
-    record = await services.lookup.find(model)
-    check_layer_of(record, layer, "#/query/layer")
-    check_passes(record, layer, passes, "#/query/passes")
-    pooling = Pooling(pool, stride)
-    pooling.check(record)
-    if pool != "none":  # else the number of features depends on the images
-        check_topk(math.prod(pooling.feature_shape(record, layer, record["input_shape"])), topk, "#/query/topk")
-    async with received(request, services) as body:
-        if not (preferred.respond_async or body.too_large):
-            with suppress(PayloadTooLarge):  # then it is a job, whose larger limits decide
-                asked = await read(body, record, services, pooling)
-                shape = pooling.feature_shape(record, layer, asked.images.shape[1:3])
-                check_topk(math.prod(shape), topk, "#/query/topk")
-                parameters = {"layer": layer, "passes": passes, "pool": pool, "stride": stride}
-                answer = await _encoded(asked, services, form, _Kept(topk, threshold), parameters, preferred)
-                answer.headers["X-Feature-Shape"] = ",".join(map(str, shape))
-                return answer
-        output = {"format": form.format, "sparse": form.sparse, "topk": topk, "threshold": threshold, "dtype": dtype}
-        wanted = {"layer": layer, "passes": passes, "pool": pool, "stride": stride, "output": output}
-        job = await submit(body, record, wanted, services)
-    return await _accepted(request, services, job, preferred)
+    wanted = _Wanted(form, _Kept(topk, threshold), layer, passes, Pooling(pool, stride), preferred)
+    _readings.keep(request.scope, wanted)
+    return await _answered(model, request, wanted)
 
 
 class _Kept(NamedTuple):
@@ -138,24 +121,64 @@ class _Kept(NamedTuple):
     threshold: float | None
 
 
-async def _encoded(
-    asked: Asked,
-    services: Services,
-    form: Form,
-    kept: _Kept,
-    parameters: dict[str, Any],
-    preferred: Preference,
-) -> Response:
+class _Wanted(NamedTuple):
+    """What the query and the headers of a request to encode say."""
+
+    form: Form
+    kept: _Kept
+    layer: int | None
+    passes: int | None
+    pooling: Pooling
+    preferred: Preference
+
+    @property
+    def of_model(self) -> dict[str, Any]:
+        """The parameters that a worker's engine takes."""
+        pooling = self.pooling
+        return {"layer": self.layer, "passes": self.passes, "pool": pooling.pool, "stride": pooling.stride}
+
+
+_readings: Readings[_Wanted] = Readings(b"accept", b"prefer")
+
+
+async def _answered(model: str, request: Request, wanted: _Wanted) -> Response:
+    services = await services_of(request)
+    layer, topk, pooling = wanted.layer, wanted.kept.topk, wanted.pooling
+    record = await services.lookup.find(model)
+    check_layer_of(record, layer, "#/query/layer")
+    check_passes(record, layer, wanted.passes, "#/query/passes")
+    pooling.check(record)
+    if pooling.pool != "none":  # else the number of features depends on the images
+        check_topk(math.prod(pooling.feature_shape(record, layer, record["input_shape"])), topk, "#/query/topk")
+    async with received(request, services) as body:
+        if not (wanted.preferred.respond_async or body.too_large):
+            with suppress(PayloadTooLarge):  # then it is a job, whose larger limits decide
+                asked = await read(body, record, services, pooling)
+                shape = pooling.feature_shape(record, layer, asked.images.shape[1:3])
+                check_topk(math.prod(shape), topk, "#/query/topk")
+                answer = await _encoded(asked, services, wanted)
+                answer.headers["X-Feature-Shape"] = ",".join(map(str, shape))
+                return answer
+        output = {**asdict(wanted.form), **wanted.kept._asdict()}
+        job = await submit(body, record, {**wanted.of_model, "output": output}, services)
+    return await _accepted(request, services, job, wanted.preferred)
+
+
+short_way = ReadBefore(r"/v1/models/([^/]+)/encode", _readings, _answered)
+
+
+async def _encoded(asked: Asked, services: Services, wanted: _Wanted) -> Response:
+    form, seconds = wanted.form, wanted.preferred.wait_seconds
     try:
-        async with asyncio.timeout(preferred.wait_seconds):
-            answer = await asked.ask(services, "encode", **parameters)
+        async with asyncio.timeout(seconds):
+            answer = await asked.ask(services, "encode", **wanted.of_model)
     except TimeoutError:
-        detail = f"There was no answer within the {preferred.wait_seconds:g} s of Prefer: wait."
+        detail = f"There was no answer within the {seconds:g} s of Prefer: wait."
         raise NoWorker(detail, retry_after_seconds=2) from None
     found, name, version = answer.arrays["features"], asked.record["name"], asked.record["version"]
 
     def written() -> tuple[bytes, str]:
-        selected = features.select(found, *kept)
+        selected = features.select(found, *wanted.kept)
         return features.encode(selected, form.format, form.sparse, np.dtype(form.dtype), name, version)
 
     quick = found.nbytes <= QUICK_BYTES and form.format in ("json", "npy")

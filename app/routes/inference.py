@@ -9,12 +9,12 @@ from starlette.concurrency import run_in_threadpool
 
 from app.bodies import parse_json
 from app.documented import content, errors
-from app.encoder import Answer
 from app.encoding import encoded, headers
 from app.formats import binary_tensors, compression
 from app.formats.inference import Asked, parse, render
 from app.services import Held, Services
 from app.tensors import config, images_of, metadata, outputs_of, topk_of
+from app.together import Answer
 from pinwheel import __version__
 from pinwheel.errors import InvalidRequest, NotFound, NoWorker, PinwheelError, UnsupportedMediaType
 from pinwheel.store import workers

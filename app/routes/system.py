@@ -61,7 +61,11 @@ def metrics(services: Held) -> Response:
     found = [queue for worker in workers.live(services.client) for queue in worker["queues"].split(",")]
     for queue in QUEUES:
         alive.labels(queue).set(found.count(queue))
-    waiting = Gauge("pinwheel_encode_requests_waiting", "Encode requests that wait", registry=registry)
+    waiting = Gauge(
+        "pinwheel_encode_requests_waiting",
+        "Encode requests that wait in the store; small ones that go together count once",
+        registry=registry,
+    )
     ready = services.client.lrange(keys.ENCODE_READY, 0, -1)
     waiting.set(sum(services.client.llen(encoding.LISTS + model.decode()) for model in ready))
     dropped = Gauge("pinwheel_encode_requests_dropped", "Encode requests dropped, their caller gone", registry=registry)

@@ -14,28 +14,45 @@ class _Call(NamedTuple):
     script: str
     keys: Sequence[str]
     args: Sequence[Any]
-    answer: "asyncio.Future[Any]"
+    answers: "list[asyncio.Future[Any]]"
 
 
 class Gathering:
-    """For one event loop. Every call is a call of its own at the store, in the order in which they came."""
+    """For one event loop. Calls reach the store in the order in which they came."""
 
     def __init__(self, commands: AsyncClient) -> None:
         self._commands = commands
         self._calls: list[_Call] = []
+        self._reads: dict[tuple[Any, ...], _Call] = {}  # those of the next trip
         self._trips: asyncio.Task[None] | None = None
 
     async def eval(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
         """What the script answers; raises what it, or the connection, raises."""
-        call = _Call(script, keys, args, asyncio.get_running_loop().create_future())
+        return await self._answer_of(self._call(script, keys, args))
+
+    async def read(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """As `eval`, for a script that changes nothing: whoever asks for the same on the next trip shares the call."""
+        name = (script, *keys, *args)
+        call = self._reads.get(name)
+        if call is None:
+            call = self._reads[name] = self._call(script, keys, args)
+        return await self._answer_of(call)
+
+    def _call(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> _Call:
+        call = _Call(script, keys, args, [])
         self._calls.append(call)
         if self._trips is None or self._trips.done():
             self._trips = asyncio.create_task(self._travel())
-        return await call.answer
+        return call
+
+    async def _answer_of(self, call: _Call) -> Any:
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        call.answers.append(answer)
+        return await answer
 
     async def _travel(self) -> None:
         while self._calls:
-            calls, self._calls = self._calls, []
+            calls, self._calls, self._reads = self._calls, [], {}
             try:
                 async with self._commands.pipeline(transaction=False) as pipeline:
                     for call in calls:
@@ -45,12 +62,14 @@ class Gathering:
                 answers = [error] * len(calls)
                 if not isinstance(error, Exception):  # the server stops
                     for call in calls:
-                        call.answer.cancel()
+                        for waiting in call.answers:
+                            waiting.cancel()
                     raise
             for call, answer in zip(calls, answers, strict=True):
-                if call.answer.done():  # its caller has gone
-                    continue
-                if isinstance(answer, BaseException):
-                    call.answer.set_exception(answer)
-                else:
-                    call.answer.set_result(answer)
+                for waiting in call.answers:
+                    if waiting.done():  # its caller has gone
+                        continue
+                    if isinstance(answer, BaseException):
+                        waiting.set_exception(answer)
+                    else:
+                        waiting.set_result(answer)

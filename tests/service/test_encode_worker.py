@@ -185,3 +185,26 @@ def test_every_request_is_answered_though_the_connection_for_answers_breaks(
         expected = expected or answer.content
         assert answer.content == expected
     assert time.monotonic() - start < 20
+
+
+def test_images_that_overflow_are_refused_without_those_that_wait_with_them(
+    service: Service, http: httpx2.Client, few_digits: str, digits: Digits
+) -> None:
+    body = {"type": "train", "recipe": "psd", "dataset": few_digits, "publish_as": "unscaled"}
+    body["preprocessing"] = {"patch_size": None, "patches_per_image": None, "scale": "none", "whiten": "none"}
+    body["training"] = {"epochs": 1, "previews": 0}
+    job = wait_for(http, http.post("/v1/jobs", json=body).json()["id"])
+    assert job["status"] == "succeeded", job["error"]
+    here = "/v1/models/unscaled/encode?format=npy"
+    good, bad = npy(digits[0][:1].astype(np.float32)), npy(np.full((1, 28, 28), 3e38, np.float32))
+
+    async def ask() -> list[httpx2.Response]:
+        async with httpx2.AsyncClient(base_url=service.url, timeout=60, trust_env=False) as client:
+            return list(
+                await asyncio.gather(*(client.post(here, content=bad if i % 8 == 5 else good) for i in range(48)))
+            )
+
+    answers = asyncio.run(ask())
+    assert [answer.status_code for answer in answers] == [422 if i % 8 == 5 else 200 for i in range(48)]
+    assert "overflow" in answers[5].json()["detail"]
+    assert len({answer.content for i, answer in enumerate(answers) if i % 8 != 5}) <= 3  # to rounding the same

@@ -121,9 +121,12 @@ class EncodeService:
 
     def _read(self, taken: list[bytes]) -> list[Request]:
         """The requests with their images, without those that nobody waits for any more."""
-        unpacked = [(raw[: encoding.ID_CHARACTERS].decode(), *unpack(raw[encoding.HEAD :])) for raw in taken]
+        unpacked = [
+            (raw[: encoding.ID_CHARACTERS].decode(), encoding.callers_of(raw), *unpack(raw[encoding.HEAD :]))
+            for raw in taken
+        ]
         now, clock = time.monotonic(), time.time()
-        large = [request_id for request_id, asked, _ in unpacked if asked["blob"]]
+        large = [request_id for request_id, _, asked, _ in unpacked if asked["blob"]]
         bodies: dict[str, bytes | None] = {}
         if large:
             pipeline = self._commands.pipeline(transaction=False)
@@ -131,7 +134,7 @@ class EncodeService:
                 pipeline.getdel(keys.blob(request_id))
             bodies = dict(zip(large, pipeline.execute(), strict=True))
         requests = []
-        for request_id, asked, arrays in unpacked:
+        for request_id, callers, asked, arrays in unpacked:
             if asked["blob"]:
                 body = bodies[request_id]
                 arrays = unpack(body)[1] if body else {}
@@ -139,9 +142,8 @@ class EncodeService:
                 fields = {name: asked[name] for name in ("reply", "model", "version", "operation", "parameters")}
                 received = now - max(0.0, clock - asked["sent"])
                 deadline = now + asked["deadline"] - clock
-                requests.append(
-                    Request(id=request_id, **fields, received=received, deadline=deadline, images=arrays["images"])
-                )
+                fields |= {"callers": callers, "received": received, "deadline": deadline}
+                requests.append(Request(id=request_id, **fields, images=arrays["images"]))
         return requests
 
     def _serve(self, requests: list[Request]) -> None:
@@ -170,7 +172,11 @@ class EncodeService:
             with self._engines.computing():
                 answers = answer(model, group)
         except ValueError as error:
-            self._refuse(group, "invalid_dataset", str(error))
+            if len(group) == 1:
+                self._refuse(group, "invalid_dataset", str(error))
+                return
+            for request in group:  # the images of one of them cannot be encoded: each by itself
+                self._answer([request], engine)
         except Exception:
             log.exception("encode failed", model=group[0].model)
             self._refuse(group, "internal", "the worker failed; its log says why")

@@ -16,7 +16,8 @@ Parameters = dict[str, Any]
 
 @dataclass
 class Request:
-    """One request with its images, (N, H, W, C). `parameters` are those of the operation; `deadline` is monotonic."""
+    """One request with its images, (N, H, W, C), of so many `callers`. `parameters` are those of the operation;
+    `deadline` is monotonic."""
 
     id: str
     reply: str
@@ -24,6 +25,7 @@ class Request:
     version: int
     operation: str
     parameters: Parameters
+    callers: int
     received: float
     deadline: float
     images: NDArray[Any]
@@ -77,10 +79,11 @@ def answer(engine: Engine, group: list[Request]) -> list[tuple[Request, dict[str
             raise ValueError("the pixels are so large that the model's numbers overflow; scale them down")
     seconds = time.monotonic() - start
     answers = []
+    callers = sum(request.callers for request in group)
     row = 0
     for request in group:
         rows = slice(row, row + len(request.images))
         row = rows.stop
-        header = {"queue_seconds": start - request.received, "compute_seconds": seconds, "batch": len(group)}
+        header = {"queue_seconds": start - request.received, "compute_seconds": seconds, "batch": callers}
         answers.append((request, header, {name: array[rows] for name, array in result.items()}))
     return answers

@@ -1,21 +1,22 @@
--- Turns the ring until a model has requests, and takes the first of them, as many as were asked for and fit.
+-- Turns the ring until a model has requests, and takes the first of them, of as many callers as were asked for and fit.
 local ready, gone = KEYS[1], KEYS[2]
 local most, room = tonumber(ARGV[2]), tonumber(ARGV[3])
 local some_gone = redis.call('EXISTS', gone) == 1
 for _ = 1, redis.call('LLEN', ready) do
   local model = redis.call('LINDEX', ready, 0)
-  local list, taken, dropped, bytes = ARGV[1] .. model, {}, 0, 0
-  while #taken < most do
+  local list, taken, dropped, callers, bytes = ARGV[1] .. model, {}, 0, 0, 0
+  while callers < most do
     local raw = redis.call('LPOP', list)
     if not raw then
       break
     end
     if some_gone and redis.call('SREM', gone, string.sub(raw, 1, 32)) == 1 then
       redis.call('DEL', ARGV[4] .. string.sub(raw, 1, 32))
-      dropped = dropped + 1
+      dropped = dropped + tonumber(string.sub(raw, 33, 36))
     else
-      bytes = bytes + tonumber(string.sub(raw, 33, 44))
-      if #taken > 0 and bytes > room then
+      callers = callers + tonumber(string.sub(raw, 33, 36))
+      bytes = bytes + tonumber(string.sub(raw, 37, 48))
+      if #taken > 0 and (callers > most or bytes > room) then
         redis.call('LPUSH', list, raw)
         break
       end
