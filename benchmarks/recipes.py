@@ -19,6 +19,7 @@ from typing import Any
 import httpx2
 from PIL import Image
 
+from pinwheel.builtin import BUILTIN
 from pinwheel.client import Client, Job
 from pinwheel.recipes import RECIPES, Recipe
 from pinwheel.specs import ANY_SPEC, layers
@@ -26,7 +27,11 @@ from pinwheel.up import Service
 
 MOST_BYTES = 300_000  # of a picture on a page
 THREADS = {"OMP_NUM_THREADS": "2"}
-VALIDATION: dict[str, dict[str, Any]] = {"digits": {"dataset": "digits-test"}, "photos": {"split": 0.25}}
+VALIDATION: dict[str, dict[str, Any]] = {
+    "digits": {"dataset": "digits-test"},
+    "photos": {"split": 0.25},
+    "photos-small": {"split": 0.25},
+}
 SETTINGS: dict[str, dict[str, Any]] = {
     "drsae": {"training": {"epochs": 30}},
     "drsae-paper": {"training": {"epochs": 33}},
@@ -37,6 +42,7 @@ MAPS: dict[str, list[str]] = {
     "drsae": ["units"],
     "group": ["invariance"],
     "topographic": ["topography", "invariance"],
+    "conv-sparse": [],
     "conv-group": [],
     "stacked": [],
     "local": ["orientation"],
@@ -61,7 +67,7 @@ COLUMNS = {
 def trained(client: Client, recipe: Recipe, seed: int) -> Job:
     """The recipe's training, once it has ended well."""
     for name in (recipe.dataset, f"{recipe.dataset}-test"):
-        if name != "photos-test":
+        if name in BUILTIN:
             client.create_dataset(builtin=name)
     settings = SETTINGS.get(recipe.name, {})
     job = client.train(

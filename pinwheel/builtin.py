@@ -9,4 +9,5 @@ BUILTIN: dict[str, Path] = {
     "digits": FOLDER / "digits.npz",
     "digits-test": FOLDER / "digits-test.npz",
     "photos": FOLDER / "photos.zip",
+    "photos-small": FOLDER / "photos-small.zip",
 }

@@ -65,6 +65,11 @@ SMALL_RECIPES: dict[str, dict[str, Any]] = {
         "sparsity": {"weight": 0.02, "map": {"height": 4, "width": 4}, "size": 3},
         "encoder": {"solver": QUICK},
     },
+    "conv-sparse": {
+        "connection": {"units": 16, "kernel_size": 4, "stride": 2},
+        "sparsity": {"weight": 0.1},
+        "encoder": {"solver": QUICK},
+    },
     "conv-group": {
         "connection": {"units": 16, "kernel_size": 4, "stride": 2},
         "sparsity": {"weight": 0.1},

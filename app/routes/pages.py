@@ -11,6 +11,7 @@ from app.rendering import PLOTLY, page
 from app.services import Held, Services
 from app.views import dataset_view, job_view
 from pinwheel import __version__
+from pinwheel.builtin import BUILTIN
 from pinwheel.errors import tree
 from pinwheel.recipes import RECIPES
 from pinwheel.states import TERMINAL, State
@@ -65,7 +66,7 @@ def job_page(job_id: str, request: Request, services: Held) -> HTMLResponse:
 @router.get("/new")
 def new_page(request: Request) -> HTMLResponse:
     """A form for a training."""
-    return page(request, "new.html", recipes=list(RECIPES.values()))
+    return page(request, "new.html", recipes=list(RECIPES.values()), built_in=list(BUILTIN))
 
 
 @router.get("/data")
@@ -76,7 +77,9 @@ def data_page(
 ) -> HTMLResponse:
     """The data sets."""
     found, more = services.datasets.listed(Page(limit=48, after=after))
-    return page(request, "data.html", datasets=[dataset_view(each) for each in found], more=more)
+    return page(
+        request, "data.html", built_in=list(BUILTIN), datasets=[dataset_view(each) for each in found], more=more
+    )
 
 
 @router.get("/system")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pinwheel.builtin import BUILTIN
 from pinwheel.cli.session import Json, Session, binary, document, facts, note, table
 
 if TYPE_CHECKING:
@@ -12,12 +13,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Data sets: add, list, look at, remove.")
 
-BUILTIN = ("digits", "digits-test", "photos")
 Source = Annotated[
     str,
     typer.Argument(
         help="A file (zip, tar, npy, npz, IDX, Parquet, TIFF, one image), a folder of images (folders in it are "
-        "labels), or a built-in data set: digits, digits-test, photos."
+        f"labels), or a built-in data set: {', '.join(BUILTIN)}."
     ),
 ]
 Labels = Annotated[Path | None, typer.Option(help="The file of the labels, beside an IDX file of images.")]

@@ -98,7 +98,7 @@ def _dataset(client: "Client", given: str) -> str:
     """Its id; a file, a folder or a built-in one is added first."""
     from pathlib import Path
 
-    from pinwheel.cli.data import BUILTIN
+    from pinwheel.builtin import BUILTIN
     from pinwheel.errors import NotFound
 
     if Path(given).exists():

@@ -94,7 +94,8 @@ class ClientMethods(Generic[DatasetT, JobT, ModelT]):
 
         `data`: the path or bytes of a file, the path of a folder of images (the folders in it are their labels), an
         array, or a list of arrays, PIL images, paths and bytes, one image each. `labels`: an array beside an array, an
-        array or names beside a list, a file beside a file (IDX). Or `builtin`: `digits`, `digits-test`, `photos`.
+        array or names beside a list, a file beside a file (IDX). Or `builtin`: `digits`, `digits-test`, `photos`,
+        `photos-small`.
         Files are streamed. `options`: color, layout, images_key, labels_key, on_bad_file. A request with an
         `idempotency_key` that was used within a day gives the answer of then.
         """

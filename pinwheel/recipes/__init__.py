@@ -2,6 +2,7 @@
 
 from pinwheel.errors import InvalidConfig
 from pinwheel.recipes.conv_group import CONV_GROUP
+from pinwheel.recipes.conv_sparse import CONV_SPARSE
 from pinwheel.recipes.drsae import DRSAE
 from pinwheel.recipes.drsae_paper import DRSAE_PAPER
 from pinwheel.recipes.group import GROUP
@@ -24,6 +25,7 @@ LIST = (
     LISTA,
     GROUP,
     TOPOGRAPHIC,
+    CONV_SPARSE,
     CONV_GROUP,
     STACKED,
     LOCAL,

@@ -21,5 +21,5 @@ class Recipe(BaseModel):
     paper: str
     cost: str
     needs_labels: bool
-    dataset: Literal["digits", "photos"]  # the built-in data that its defaults are made for
+    dataset: Literal["digits", "photos", "photos-small"]  # the built-in data that its defaults are made for
     spec: AnySpec

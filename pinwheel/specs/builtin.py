@@ -9,7 +9,7 @@ from pinwheel.specs.base import Spec
 
 class BuiltinSource(Spec):
     type: Literal["builtin"]
-    name: Literal["digits", "digits-test", "photos"]
+    name: Literal["digits", "digits-test", "photos", "photos-small"]
 
 
 class BuiltinRequest(Spec):

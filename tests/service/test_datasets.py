@@ -104,10 +104,11 @@ def test_built_in_data_sets(http: httpx2.Client) -> None:
         record: dict[str, Any] = answer.json()
         return record
 
-    digits, test, photos = (builtin(name) for name in ("digits", "digits-test", "photos"))
+    digits, test, photos, small = (builtin(name) for name in ("digits", "digits-test", "photos", "photos-small"))
     assert (digits["name"], digits["images"]["count"], digits["labels"]["classes"]) == ("digits", 20_000, 10)
     assert (test["name"], test["images"]["count"]) == ("digits-test", 2000)
-    assert (photos["images"]["count"], photos["images"]["variable_size"]) == (8, True)
+    for found in (photos, small):
+        assert (found["images"]["count"], found["images"]["variable_size"]) == (8, True)
     refused = http.post("/v1/datasets", json={"source": {"type": "builtin", "name": "cats"}})
     assert refused.status_code == 422
     assert "cats" in refused.json()["detail"]

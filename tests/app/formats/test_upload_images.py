@@ -332,10 +332,11 @@ def test_a_tar_with_a_damaged_header_in_its_middle_is_refused(tmp_path: Path) ->
         convert_here(tmp_path, {"body": bytes(body)})
 
 
-def test_the_photographs_that_come_with_pinwheel_convert(tmp_path: Path) -> None:
-    manifest = convert_here(tmp_path, {"body": BUILTIN["photos"].read_bytes()})
+@pytest.mark.parametrize(("name", "smallest"), [("photos", [300, 451]), ("photos-small", [100, 150])])
+def test_the_photographs_that_come_with_pinwheel_convert(tmp_path: Path, name: str, smallest: list[int]) -> None:
+    manifest = convert_here(tmp_path, {"body": BUILTIN[name].read_bytes()})
     varied = {"count": 8, "shape": None, "dtype": "uint8", "variable_size": True}
-    assert manifest["images"] == varied | {"smallest": [300, 451], "channels": 1}
+    assert manifest["images"] == varied | {"smallest": smallest, "channels": 1}
     assert (manifest["labels"], manifest["skipped"]) == (None, [])
     assert (stored(tmp_path, "shapes")[:, 2] == 1).all()
 

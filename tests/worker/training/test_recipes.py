@@ -28,9 +28,10 @@ def run(plan: Plan) -> tuple[list[dict[str, Any]], Path]:
 
 
 # What a recipe answers for an image of 8 × 6, where it is not a number for each of 16 filters.
-FEATURES = {"conv-group": [2, 1, 16], "local": [12, 8, 1]}
+FEATURES = {"conv-sparse": [3, 2, 16], "conv-group": [2, 1, 16], "local": [12, 8, 1]}
 # Whole images at once learn from fewer of them, and a step of theirs takes longer.
 TRAININGS = {
+    "conv-sparse": {"epochs": 8},
     "conv-group": {"epochs": 8},
     "local": {"epochs": 8, "dictionary_fraction": 0.0},
     "drsae-paper": {"learning_rate": 0.25},

@@ -1,8 +1,6 @@
 // The data set of a new job: one that is there, one that comes with Pinwheel, or files of this computer.
 import { byId, complain, el, number, post, read, readAll } from "../page.js";
 
-const BUILT_IN = ["digits", "digits-test", "photos"];
-
 export class DataChoice {
   // `changed()` is called when another one is chosen.
   constructor(changed) {
@@ -20,7 +18,7 @@ export class DataChoice {
 
   async load() {
     const found = await readAll("/v1/datasets");
-    const missing = BUILT_IN.filter((name) => !found.some((each) => each.name === name));
+    const missing = this.select.dataset.builtIn.split(" ").filter((name) => !found.some((each) => each.name === name));
     const options = () => found.map((each) => el("option", { value: each.id, data: { name: each.name ?? "" } }, `${each.name ?? each.id} · ${number(each.images.count)} × ${(each.images.shape ?? ["any size"]).join(" × ")}${each.labels ? `, ${each.labels.classes} classes` : ""}`));
     const kept = this.validation;
     byId("validation").replaceChildren(el("option", { value: "" }, "none"), ...options());
