@@ -25,6 +25,7 @@ from pinwheel.settings import Settings
 SAFE = ("GET", "HEAD", "OPTIONS")
 # Whether the service lives may be asked by whoever watches it; what lies in `static` is on every page anyway.
 PUBLIC = re.compile(r"/healthz|/readyz|/static/.*|/v2/health/(live|ready)")
+LONGEST_HOST = 300  # longer than any name; what is remembered of names is bounded
 SHARED = re.compile(r"/v1/(models|datasets)/.*")  # others may use them
 
 
@@ -68,7 +69,7 @@ class Access:
             return await self.app(scope, receive, send)
 
     def _check_host(self, headers: dict[str, str]) -> None:
-        name = _name(headers.get("host", ""))
+        name = _name(headers.get("host", "")[:LONGEST_HOST])
         if (self.keys and not self.hosts) or name in self.hosts or _is_here(name):
             return
         raise Forbidden(
@@ -82,7 +83,7 @@ class Access:
         if origin is None and site != "cross-site":
             return
         theirs = urlsplit(origin or "").netloc.lower()
-        if not theirs or (theirs != headers.get("host", "").lower() and _name(theirs) not in self.hosts):
+        if not theirs or (theirs != headers.get("host", "").lower() and _name(theirs[:LONGEST_HOST]) not in self.hosts):
             raise Forbidden(f"The request comes from a page of another site, {(origin or 'not named')[:200]}.")
 
     def _entered(self, method: str, path: str, headers: dict[str, str]) -> access.ApiKey | None:
