@@ -87,8 +87,8 @@ class Access:
             raise Forbidden(f"The request comes from a page of another site, {(origin or 'not named')[:200]}.")
 
     def _entered(self, method: str, path: str, headers: dict[str, str]) -> access.ApiKey | None:
-        needed = scope_of(method, path)
-        if not self.keys or needed is None:
+        needed = scope_of(method, path) if self.keys else None
+        if needed is None:
             return None
         secret = _secret(headers)
         if secret is None:

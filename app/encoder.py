@@ -45,6 +45,7 @@ Message: TypeAlias = tuple[dict[str, Any], dict[str, NDArray[Any]]]  # header, a
 PIECE_BYTES = 2 * 1024 * 1024
 PIECES_AT_ONCE = 3
 MOST_TIMES_ASKED = 3
+MESSAGES_PER_WORKER = 4  # of one kind: it takes all that wait at once, and what comes meanwhile makes up the next ones
 RECONNECT_SECONDS = 0.2
 
 # Set while a request is handled whose client may go away (`app/gone.py`): done once it has.
@@ -264,7 +265,7 @@ class Encoder:
             alive += bool(queues and b"encode" in queues.split(b","))
         if alive:
             self._alive_until = time.monotonic() + 3
-            self._together.messages = alive  # what comes meanwhile makes up the next batches
+            self._together.messages = MESSAGES_PER_WORKER * alive
         return alive
 
 

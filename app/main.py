@@ -12,6 +12,7 @@ from app.gone import Gone
 from app.idempotency import Idempotency
 from app.middleware import BodyLimit, RequestContext
 from app.openapi import document_of
+from app.read_before import ReadBefore
 from app.rendering import WEB, OwnFiles
 from app.routes import (
     dataset_images,
@@ -57,12 +58,12 @@ def create_app() -> FastAPI:
     )
     rooms = [system, datasets, dataset_images, jobs, events, progress, results, models, filters, maps, encode]
     rooms += [embeddings, inference, pages, model_pages]
-    app.router.routes.append(encode.short_way)
     for room in rooms:
         app.include_router(room.router, dependencies=[Depends(known_query)])
     app.mount("/static", OwnFiles(directory=WEB / "static"), name="static")
     problems.install(app)
     # The last one added stands outermost.
+    app.add_middleware(ReadBefore, **encode.SHORT_WAY)
     app.add_middleware(Gone)
     app.add_middleware(Idempotency)
     app.add_middleware(BodyLimit, settings=settings())

@@ -38,17 +38,19 @@ class RequestContext:
                 message["headers"] = [*message.get("headers", ()), *own]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self.app(scope, receive, send_with_id)
-            except Exception:
-                log.exception("request failed", path=scope["path"], method=scope["method"])
-                if started:
-                    raise
-                answer = problem(
-                    Request(scope), 500, "internal", "Internal error", "The server failed; its log has the rest."
-                )
-                await answer(scope, receive, send_with_id)
+        tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self.app(scope, receive, send_with_id)
+        except Exception:
+            log.exception("request failed", path=scope["path"], method=scope["method"])
+            if started:
+                raise
+            answer = problem(
+                Request(scope), 500, "internal", "Internal error", "The server failed; its log has the rest."
+            )
+            await answer(scope, receive, send_with_id)
+        finally:
+            structlog.contextvars.reset_contextvars(**tokens)
         return None
 
 

@@ -2,18 +2,16 @@
 
 Clients ask for the same again and again, of other images each time; reading the parameters once more costs a server
 more than all else that it does for one image. Where a request has the query and the headers of an earlier one that was
-in order, this route leads to the same function without the framework's reading; any other goes the long way, which
+in order, it goes to the same function without the framework's routing and reading; any other goes the long way, which
 refuses what is wrong with all that there is to say about it.
 """
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from fastapi import Request, Response
-from starlette.datastructures import URLPath
-from starlette.routing import BaseRoute, Match, NoMatchFound
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 W = TypeVar("W")
 Key = tuple[bytes, ...]
@@ -45,31 +43,37 @@ class Readings(Generic[W]):
         return self._kept.get(self._key(scope))
 
 
-class ReadBefore(BaseRoute, Generic[W]):
-    """Stands before all routes. `path` has one group, the first argument of `answer`."""
+class ReadBefore(Generic[W]):
+    """Stands inside all that looks at every request. `path` has one group, the first argument of `answer`."""
 
     def __init__(
-        self, path: str, readings: Readings[W], answer: Callable[[str, Request, W], Awaitable[Response]]
+        self, app: ASGIApp, path: str, readings: Readings[W], answer: Callable[[str, Request, W], Awaitable[Response]]
     ) -> None:
+        self.app = app
         self._path = re.compile(path)
         self._readings = readings
         self._answer = answer
 
-    def matches(self, scope: Scope) -> tuple[Match, dict[str, Any]]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST" or scope.get("root_path"):
-            return Match.NONE, {}
+            return await self.app(scope, receive, send)
         path = self._path.fullmatch(scope["path"])
-        if path is None:
-            return Match.NONE, {}
-        wanted = self._readings.find(scope)
-        if wanted is None:
-            return Match.NONE, {}
-        return Match.FULL, {"path_params": {"model": path[1]}, "wanted": wanted}
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        wanted = None if path is None else self._readings.find(scope)
+        if path is None or wanted is None:
+            return await self.app(scope, receive, send)
         request = Request(scope, receive, send)
-        answer = await self._answer(scope["path_params"]["model"], request, scope["wanted"])
-        await answer(scope, receive, send)
+        try:
+            answer = await self._answer(path[1], request, wanted)
+        except Exception as error:
+            answer = await _refused(request, error)
+        return await answer(scope, receive, send)
 
-    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
-        raise NoMatchFound(name, path_params)
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """What the application's own handlers make of an error; raises it where none is for it."""
+    handlers = request.app.exception_handlers
+    for kind in type(error).__mro__:
+        if kind in handlers:
+            answer: Response = await handlers[kind](request, error)
+            return answer
+    raise error

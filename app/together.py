@@ -100,7 +100,8 @@ class _Line:
         if len(self._waiting) >= encoding.MOST_WAITING:
             raise encoding.too_many(self._asked.model, self._asked.version)
         self._waiting.append(caller)
-        self._send()
+        if len(self._waiting) == 1:  # with those who come in the same turn of the loop
+            asyncio.get_running_loop().call_soon(self._send)
 
     def leave(self, caller: Caller) -> None:
         """A message that nobody waits for any more is given up."""
@@ -121,6 +122,10 @@ class _Line:
             task.add_done_callback(self._arrived)
         if self._waiting and self._later is None:
             self._later = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._look_again)
+        if not self._waiting and not self._under_way:
+            if self._later is not None:
+                self._later.cancel()
+            self._together.lines.pop(self._name, None)
 
     def _look_again(self) -> None:
         self._later = None
@@ -143,10 +148,6 @@ class _Line:
     def _arrived(self, task: "asyncio.Task[None]") -> None:
         del self._under_way[task]
         self._send()
-        if not self._under_way and not self._waiting:
-            if self._later is not None:
-                self._later.cancel()
-            self._together.lines.pop(self._name, None)
 
     async def _travel(self, callers: list[Caller]) -> None:
         try:

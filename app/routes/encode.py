@@ -20,7 +20,7 @@ from app.formats import features, named_arrays
 from app.formats.negotiate import choose
 from app.pooling import Pooling
 from app.prefer import Preference, Preferred
-from app.read_before import ReadBefore, Readings
+from app.read_before import Readings
 from app.results import Form, Result
 from app.routes.results import answer as result_answer
 from app.services import Held, Services, services_of
@@ -164,14 +164,15 @@ async def _answered(model: str, request: Request, wanted: _Wanted) -> Response:
     return await _accepted(request, services, job, wanted.preferred)
 
 
-short_way = ReadBefore(r"/v1/models/([^/]+)/encode", _readings, _answered)
+# Arguments of `ReadBefore`.
+SHORT_WAY: dict[str, Any] = {"path": r"/v1/models/([^/]+)/encode", "readings": _readings, "answer": _answered}
 
 
 async def _encoded(asked: Asked, services: Services, wanted: _Wanted) -> Response:
     form, seconds = wanted.form, wanted.preferred.wait_seconds
+    asking = asked.ask(services, "encode", **wanted.of_model)
     try:
-        async with asyncio.timeout(seconds):
-            answer = await asked.ask(services, "encode", **wanted.of_model)
+        answer = await (asking if seconds is None else asyncio.wait_for(asking, seconds))
     except TimeoutError:
         detail = f"There was no answer within the {seconds:g} s of Prefer: wait."
         raise NoWorker(detail, retry_after_seconds=2) from None
