@@ -127,10 +127,11 @@ def model_inputs(record: dict[str, Any]) -> ModelInputs:
 
 @dataclass(frozen=True)
 class Asked:
-    """One request: the model, the images in its shape, and how long it took to read them."""
+    """One request: the model, the images in its shape, bytes of the largest answer, how long it took to read them."""
 
     record: dict[str, Any]
     images: NDArray[Any]
+    answer_bytes: int
     decode_seconds: float
 
     @property
@@ -140,7 +141,7 @@ class Asked:
     async def ask(self, services: Services, operation: str, **parameters: Any) -> Answer:
         """What an encode worker makes of the images; `parameters` as `Encoder.ask` takes them."""
         name, version = self.record["name"], self.record["version"]
-        return await services.encoder.ask(name, version, operation, self.images, **parameters)
+        return await services.encoder.ask(name, version, operation, self.images, self.answer_bytes, **parameters)
 
     def headers(self, answer: Answer) -> dict[str, str]:
         return headers(self.record, answer, self.decode_seconds) | {"Vary": "Accept"}
@@ -153,8 +154,8 @@ async def read(body: Body, record: dict[str, Any], services: Services, pooling: 
         images = _images(body, record, services)
     else:
         images = await anyio.to_thread.run_sync(_images, body, record, services)
-    check_answer(record, images, services, pooling or Pooling())
-    return Asked(record, images, time.perf_counter() - start)
+    answer_bytes = check_answer(record, images, services, pooling or Pooling())
+    return Asked(record, images, answer_bytes, time.perf_counter() - start)
 
 
 def _images(body: Body, record: dict[str, Any], services: Services) -> NDArray[Any]:

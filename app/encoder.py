@@ -115,17 +115,19 @@ class Encoder:
         version: int,
         operation: str,
         images: NDArray[Any],
+        answer_bytes: int,
         **parameters: Any,
     ) -> Answer:
         """Run `operation` of a model on images (N, H, W, C); raises the errors of `pinwheel.errors`.
 
-        `parameters` are those of the worker's engine; those that are None are left out.
+        The answer has at most `answer_bytes`. `parameters` are those of the worker's engine; those that are None are
+        left out.
         """
         await self._check_listening()
         await self._check_worker()
         asked = Asked.of(model, version, operation, parameters)
-        if images.nbytes <= encoding.INLINE_BYTES and self._together.most > 1:
-            caller = self._together.join(asked, images)
+        if self._together.takes(images, answer_bytes):
+            caller = self._together.join(asked, images, answer_bytes)
             try:
                 return await self._first(caller.answer)
             finally:

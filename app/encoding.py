@@ -28,12 +28,13 @@ async def encoded(
     layer: int | None = None,
 ) -> Answer:
     """The answer of an encode worker, with `features` (N, features of a layer that the model has)."""
-    check_answer(record, images, services, Pooling())
-    return await services.encoder.ask(record["name"], record["version"], "encode", images, passes=passes, layer=layer)
+    size = check_answer(record, images, services, Pooling())
+    parameters = {"passes": passes, "layer": layer}
+    return await services.encoder.ask(record["name"], record["version"], "encode", images, size, **parameters)
 
 
-def check_answer(record: dict[str, Any], images: NDArray[Any], services: Services, pooling: Pooling) -> None:
-    """Raises `PayloadTooLarge` for more images, patches or features than one answer holds."""
+def check_answer(record: dict[str, Any], images: NDArray[Any], services: Services, pooling: Pooling) -> int:
+    """Bytes that an answer may have. Raises `PayloadTooLarge` for more images, patches or features than one holds."""
     most = services.settings.max_encode_images
     if len(images) > most:
         raise PayloadTooLarge(f"{len(images)} images in one request; {most} are allowed. More are an encode job.")
@@ -44,6 +45,7 @@ def check_answer(record: dict[str, Any], images: NDArray[Any], services: Service
     if size > MOST_ANSWER_BYTES:
         detail = f"{len(images)} images give {size} bytes; {MOST_ANSWER_BYTES} fit into one answer."
         raise PayloadTooLarge(f"{detail} Send fewer, or encode them as a job.")
+    return size
 
 
 def headers(record: dict[str, Any], answer: Answer, decode_seconds: float) -> dict[str, str]:

@@ -19,6 +19,7 @@ from pinwheel.errors import InvalidDataset
 from pinwheel.store import encoding
 
 PATIENCE_SECONDS = 0.5
+MOST_ANSWER_BYTES = 4 * 1024 * 1024  # of a message
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,17 @@ class Together:
         self.messages = messages
         self.lines: dict[tuple[Any, ...], _Line] = {}
 
-    def join(self, asked: Asked, images: NDArray[Any]) -> "Caller":
+    def takes(self, images: NDArray[Any], answer_bytes: int) -> bool:
+        """Whether a request is small enough to go with others."""
+        return self.most > 1 and images.nbytes <= encoding.INLINE_BYTES and answer_bytes <= MOST_ANSWER_BYTES
+
+    def join(self, asked: Asked, images: NDArray[Any], answer_bytes: int) -> "Caller":
         """Ask with the others. Whoever waits for `answer` calls `leave` in the end. Raises `TooManyRequests`."""
         name = (asked, images.dtype, images.shape[1:])
         line = self.lines.get(name)
         if line is None:
             line = self.lines[name] = _Line(self, name)
-        caller = Caller(line, images, asyncio.get_running_loop().create_future())
+        caller = Caller(line, images, answer_bytes, asyncio.get_running_loop().create_future())
         line.join(caller)
         return caller
 
@@ -75,6 +80,7 @@ class Together:
 class Caller:
     line: "_Line"
     images: NDArray[Any]
+    answer_bytes: int
     answer: "asyncio.Future[Answer]"
     since: float = field(default_factory=time.monotonic)
 
@@ -135,11 +141,12 @@ class _Line:
         return sum(now - sent < PATIENCE_SECONDS for sent, _ in self._under_way.values())
 
     def _next(self) -> list[Caller]:
-        """Those who come next, within what one message carries."""
-        taken, size = 0, 0
+        """Those who come next, within what one message and its answer carry."""
+        taken, size, answer_size = 0, 0, 0
         for caller in self._waiting[: self._together.most]:
             size += caller.images.nbytes
-            if taken and size > encoding.INLINE_BYTES:
+            answer_size += caller.answer_bytes
+            if taken and (size > encoding.INLINE_BYTES or answer_size > MOST_ANSWER_BYTES):
                 break
             taken += 1
         callers, self._waiting = self._waiting[:taken], self._waiting[taken:]

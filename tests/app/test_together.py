@@ -63,9 +63,9 @@ async def features(caller: Caller) -> list[int]:
 def test_one_goes_at_once_and_those_who_come_meanwhile_go_together_and_get_their_own() -> None:
     async def check(worker: Worker) -> None:
         all_of_them = Together(worker.ask, most=64)
-        callers = [all_of_them.join(ENCODE, images(1))]
+        callers = [all_of_them.join(ENCODE, images(1), 8)]
         await turns()
-        callers += [all_of_them.join(ENCODE, images(*values)) for values in ((2, 3), (4,))]
+        callers += [all_of_them.join(ENCODE, images(*values), 8) for values in ((2, 3), (4,))]
         await turns()
         assert worker.messages == [(ENCODE, [1], 1)]
         worker.may_go_on.set()
@@ -90,7 +90,7 @@ def test_what_asks_for_something_else_never_goes_with_them() -> None:
             (ENCODE, images(1).astype(np.uint8)),
             (ENCODE, images(1, 2).reshape(1, 2, 1, 1)),
         ]
-        callers = [all_of_them.join(*each) for each in asked]
+        callers = [all_of_them.join(*each, 8) for each in asked]
         await turns()
         assert len(worker.messages) == len(asked)  # none waits for another
         worker.may_go_on.set()
@@ -103,24 +103,37 @@ def test_a_message_has_so_many_callers_and_bytes_at_most() -> None:
     async def check(worker: Worker) -> None:
         worker.may_go_on.set()
         few = Together(worker.ask, most=3)
-        callers = [few.join(ENCODE, images(number)) for number in range(8)]
+        callers = [few.join(ENCODE, images(number), 8) for number in range(8)]
         assert [await features(caller) for caller in callers] == [[2 * number] for number in range(8)]
         assert [count for _, _, count in worker.messages] == [3, 3, 2]
         worker.messages.clear()
         large = np.zeros((1, 100, 100, 1), np.float32)  # 40 000 bytes
         wide = Together(worker.ask, most=64)
-        callers = [wide.join(ENCODE, large) for _ in range(3)]
+        callers = [wide.join(ENCODE, large, 8) for _ in range(3)]
         await asyncio.gather(*(caller.answer for caller in callers))
         assert [count for _, _, count in worker.messages] == [1, 1, 1]
+        worker.messages.clear()
+        long = Together(worker.ask, most=64)
+        callers = [long.join(ENCODE, images(number), together.MOST_ANSWER_BYTES // 2) for number in range(5)]
+        await asyncio.gather(*(caller.answer for caller in callers))
+        assert [count for _, _, count in worker.messages] == [2, 2, 1]
 
     running(check)
+
+
+def test_only_small_requests_with_small_answers_go_with_others() -> None:
+    all_of_them = Together(Worker().ask, most=64)
+    assert all_of_them.takes(images(1), together.MOST_ANSWER_BYTES)
+    assert not all_of_them.takes(images(1), together.MOST_ANSWER_BYTES + 1)
+    assert not all_of_them.takes(np.zeros((1, 200, 200, 1), np.float32), 4)
+    assert not Together(Worker().ask, most=1).takes(images(1), 4)  # one by one
 
 
 def test_an_image_that_cannot_be_encoded_fails_its_own_caller_alone() -> None:
     async def check(worker: Worker) -> None:
         worker.may_go_on.set()
         all_of_them = Together(worker.ask, most=64)
-        callers = [all_of_them.join(ENCODE, images(number)) for number in (11, 12, 13, 15)]
+        callers = [all_of_them.join(ENCODE, images(number), 8) for number in (11, 12, 13, 15)]
         found = await asyncio.gather(*(caller.answer for caller in callers), return_exceptions=True)
         assert [isinstance(one, Answer) for one in found] == [True, True, False, True]
         assert isinstance(found[2], InvalidDataset)
@@ -132,10 +145,10 @@ def test_what_has_nothing_to_do_with_the_images_fails_all_and_the_next_ones_go()
     async def check(worker: Worker) -> None:
         worker.may_go_on.set()
         all_of_them = Together(worker.ask, most=64)
-        callers = [all_of_them.join(ENCODE, images(number)) for number in (1, 14, 2)]
+        callers = [all_of_them.join(ENCODE, images(number), 8) for number in (1, 14, 2)]
         found = await asyncio.gather(*(caller.answer for caller in callers), return_exceptions=True)
         assert [type(one) for one in found] == [StoreUnavailable] * 3
-        assert await features(all_of_them.join(ENCODE, images(3))) == [6]
+        assert await features(all_of_them.join(ENCODE, images(3), 8)) == [6]
 
     running(check)
 
@@ -143,9 +156,9 @@ def test_what_has_nothing_to_do_with_the_images_fails_all_and_the_next_ones_go()
 def test_who_leaves_before_is_not_sent_and_a_message_that_all_have_left_is_given_up() -> None:
     async def check(worker: Worker) -> None:
         all_of_them = Together(worker.ask, most=64)
-        first = all_of_them.join(ENCODE, images(1))
+        first = all_of_them.join(ENCODE, images(1), 8)
         await turns()
-        second, third = (all_of_them.join(ENCODE, images(number)) for number in (2, 3))
+        second, third = (all_of_them.join(ENCODE, images(number), 8) for number in (2, 3))
         second.leave()
         first.leave()
         await turns()
@@ -154,7 +167,7 @@ def test_who_leaves_before_is_not_sent_and_a_message_that_all_have_left_is_given
         worker.may_go_on.set()
         assert await features(third) == [6]
         third.leave()
-        all_of_them.join(ENCODE, images(4)).leave()
+        all_of_them.join(ENCODE, images(4), 8).leave()
         await turns()
         assert all_of_them.lines == {}
 
@@ -164,7 +177,7 @@ def test_who_leaves_before_is_not_sent_and_a_message_that_all_have_left_is_given
 def test_one_of_a_message_that_leaves_does_not_take_the_others_along() -> None:
     async def check(worker: Worker) -> None:
         all_of_them = Together(worker.ask, most=64)
-        first, second, third = (all_of_them.join(ENCODE, images(number)) for number in (1, 2, 3))
+        first, second, third = (all_of_them.join(ENCODE, images(number), 8) for number in (1, 2, 3))
         worker.may_go_on.set()
         await features(first)
         second.leave()
@@ -181,9 +194,9 @@ def test_a_message_that_is_never_answered_holds_up_the_others_for_a_moment_only(
 
     async def check(worker: Worker) -> None:
         all_of_them = Together(worker.ask, most=64)
-        lost = all_of_them.join(ENCODE, images(1))
+        lost = all_of_them.join(ENCODE, images(1), 8)
         await turns()
-        waiting = all_of_them.join(ENCODE, images(2))
+        waiting = all_of_them.join(ENCODE, images(2), 8)
         await asyncio.sleep(0.5)
         assert [values for _, values, _ in worker.messages] == [[1], [2]]
         assert not lost.answer.done()
@@ -198,7 +211,7 @@ def test_there_are_as_many_messages_under_way_as_workers() -> None:
         all_of_them = Together(worker.ask, most=64, messages=3)
         callers = []
         for number in range(6):
-            callers.append(all_of_them.join(ENCODE, images(number)))
+            callers.append(all_of_them.join(ENCODE, images(number), 8))
             await turns()
         assert [values for _, values, _ in worker.messages] == [[0], [1], [2]]
         worker.may_go_on.set()
@@ -213,9 +226,9 @@ def test_more_than_may_wait_are_refused(monkeypatch: pytest.MonkeyPatch) -> None
 
     async def check(worker: Worker) -> None:
         all_of_them = Together(worker.ask, most=64)
-        callers = [all_of_them.join(ENCODE, images(number)) for number in range(2)]
+        callers = [all_of_them.join(ENCODE, images(number), 8) for number in range(2)]
         with pytest.raises(TooManyRequests, match="2 encode requests wait for digits@1"):
-            all_of_them.join(ENCODE, images(3))
+            all_of_them.join(ENCODE, images(3), 8)
         worker.may_go_on.set()
         await asyncio.gather(*(caller.answer for caller in callers))
 
