@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import pinwheel
 from app.formats.limits import MEBIBYTE, Limits
-from pinwheel.errors import InvalidDataset, PinwheelError, tree
+from pinwheel.errors import InvalidDataset, PinwheelError, StoreUnavailable, is_full, tree
 
 if TYPE_CHECKING:
     from app.formats.fit import ModelInputs
@@ -34,6 +34,7 @@ CODE = Path(pinwheel.__file__).parents[1]
 # The converter's own needs besides the pixels: headers, and arrays that are twice as wide before they are stored.
 FILE_MARGIN = 16 * MEBIBYTE
 EXTRA_SECONDS = 5
+FULL_CODE = 74  # of a child that cannot even write its answer: sysexits.h, input/output error
 
 
 async def convert(
@@ -115,6 +116,8 @@ def _environment(work: Path) -> dict[str, str]:
 
 def _manifest(code: int, answer: Path) -> dict[str, Any]:
     """What the child said, or `InvalidDataset` about how it died."""
+    if code == FULL_CODE:
+        raise StoreUnavailable("There is no space left to unpack the upload.", retry_after_seconds=60)
     lines = answer.read_text(errors="replace").splitlines()
     try:
         said = json.loads(lines[-1])
@@ -150,8 +153,16 @@ def main(path: str) -> None:
         detail = f"The conversion needs more memory than the {allowed} bytes it may take."
         answer = {"error": {"kind": "InvalidDataset", "detail": detail}}
     except Exception as error:  # the edge of the process: the parent records it
+        if is_full(error):
+            sys.exit(FULL_CODE)
         answer = {"error": _unforeseen(error)}
-    sys.stdout.write(json.dumps(answer) + "\n")
+    try:
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+    except OSError as error:  # the answer is a file beside the others
+        if is_full(error):
+            os._exit(FULL_CODE)  # at its end the interpreter would try once more, and end with a code of its own
+        raise
 
 
 def _store(request: str) -> dict[str, Any]:

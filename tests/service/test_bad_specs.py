@@ -287,7 +287,9 @@ def other_data(http: httpx2.Client, few_digits: str) -> None:
 
 @pytest.fixture(scope="module")
 def photos(http: httpx2.Client) -> str:
-    return str(http.post("/v1/datasets", json={"source": {"type": "builtin", "name": "photos"}}).json()["id"])
+    for name in ("photos-small", "photos"):
+        dataset = http.post("/v1/datasets", json={"source": {"type": "builtin", "name": name}}).json()
+    return str(dataset["id"])
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -116,16 +116,16 @@ def test_nothing_that_was_accepted_is_lost_when_nothing_can_be_written(
     names = [f"{how}-{number}" for number in range(2)]
     accepted = [client.post("/v1/jobs", json=job(name, 40)).json()["id"] for name in names]
     until(lambda: client.get(f"/v1/jobs/{accepted[0]}").json()["progress"]["step"] > 20)
-    statuses, beside = set(), []
+    uploads, beside = [], []
     with nothing_can_be_written(cramped.data_dir, how):
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
-            statuses.add(asked(client, "POST", "/v1/datasets", content=npz(images=digits[0][:50])).status_code)
+            uploads.append(asked(client, "POST", "/v1/datasets", content=npz(images=digits[0][:50])))
             beside.append(asked(client, "POST", "/v1/jobs", json=job("beside")))
             asked(client, "GET", "/v1/jobs")
             asked(client, "POST", "/v1/models/before/encode", content=npy(digits[0][:2]))
-    statuses |= {answer.status_code for answer in beside}
-    assert 503 in statuses <= {200, 201, 202, 503}
+    answers = {answer.status_code: answer.text for answer in (*uploads, *beside)}
+    assert 503 in answers.keys() <= {200, 201, 202, 503}, answers
     for answer in beside:  # those of the moment before it was known
         if answer.status_code == 202:
             until(lambda path=answer.headers["location"]: client.post(f"{path}/cancel").status_code == 202)

@@ -1,6 +1,7 @@
 """The bounded child: what it gives back, what it may take, and that it leaves nothing behind."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from upload_files import gray, idx, many, npy, npz, packed, picture, tarred, zip
 from app.formats import convert as converter
 from app.formats.convert import convert
 from app.formats.options import DatasetOptions
-from pinwheel.errors import InvalidDataset, PayloadTooLarge, PinwheelError, UnsupportedMediaType
+from pinwheel.errors import InvalidDataset, PayloadTooLarge, PinwheelError, StoreUnavailable, UnsupportedMediaType
 from pinwheel.settings import MEBIBYTE, Settings
 
 
@@ -189,3 +190,17 @@ def test_every_kind_of_upload_passes_through_the_child(tmp_path: Path) -> None:
         (tmp_path / way).mkdir()
         manifest = run(tmp_path / way, {"body": body}, convert_memory_bytes=512 * MEBIBYTE)
         assert manifest["images"]["count"] == {"npz": 7, "npy columns": 7, "tar.gz": 2, "jpeg": 1}[way]
+
+
+def test_a_disk_that_is_full_is_not_taken_for_a_damaged_file(tmp_path: Path) -> None:
+    bounds = {"memory_bytes": 2**32, "file_bytes": 2**20, "seconds": 60}
+    (tmp_path / "request.json").write_text(json.dumps({"request": "{}", "bounds": bounds}))
+    command = [sys.executable, "-P", "-m", "app.formats.convert", str(tmp_path / "request.json")]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.DEVNULL, env=converter._environment(tmp_path))
+    assert ended.returncode == converter.FULL_CODE
+    (tmp_path / "answer").touch()
+    with pytest.raises(StoreUnavailable, match="no space left"):
+        converter._manifest(ended.returncode, tmp_path / "answer")
+    with pytest.raises(InvalidDataset, match="ended with code 1 without an answer"):
+        converter._manifest(1, tmp_path / "answer")
