@@ -19,7 +19,6 @@ from app.formats.fit import ModelInputs
 from app.formats.inputs import decode_inputs, decode_parts, fit, is_json
 from app.formats.sniff import HEAD_BYTES, kind_of
 from app.forms import read_form
-from app.headers import headers_of
 from app.pooling import Pooling
 from app.services import Services
 from app.together import Answer
@@ -72,9 +71,6 @@ async def received(request: Request, services: Services) -> AsyncIterator[Body]:
 
 async def _whole(request: Request, content_type: str, services: Services, stack: ExitStack) -> Body:
     settings = services.settings
-    declared = headers_of(request.scope).get("content-length", "")
-    if declared.isdigit() and int(declared) <= min(QUICK_BYTES, settings.max_encode_bytes, settings.max_body_bytes):
-        return Body(content_type, await request.body())
     received: list[bytes] = []
     size = 0
     file: BinaryIO | None = None

@@ -131,7 +131,8 @@ class _Line:
         if not self._waiting and not self._under_way:
             if self._later is not None:
                 self._later.cancel()
-            self._together.lines.pop(self._name, None)
+            if self._together.lines.get(self._name) is self:  # another may have begun since
+                del self._together.lines[self._name]
 
     def _look_again(self) -> None:
         self._later = None

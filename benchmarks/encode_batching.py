@@ -77,14 +77,18 @@ def npy(array: np.ndarray) -> bytes:
     return out.getvalue()
 
 
+def content(url: str, body: bytes) -> tuple[str, bytes]:
+    """Content type and body: plain, or a file of a form for LitServe, which reads no other."""
+    if not url.endswith("/predict"):
+        return "application/x-npy", body
+    head = b'--pinwheel\r\nContent-Disposition: form-data; name="image"; filename="image.npy"\r\n'
+    form = head + b"Content-Type: application/x-npy\r\n\r\n" + body + b"\r\n--pinwheel--\r\n"
+    return "multipart/form-data; boundary=pinwheel", form
+
+
 def message(url: str, body: bytes) -> bytes:
-    """The whole HTTP request: a plain body, or a file of a form for LitServe, which reads no other."""
-    parts = urlsplit(url)
-    kind = "application/x-npy"
-    if parts.path == "/predict":
-        kind = "multipart/form-data; boundary=pinwheel"
-        head = b'--pinwheel\r\nContent-Disposition: form-data; name="image"; filename="image.npy"\r\n'
-        body = head + b"Content-Type: application/x-npy\r\n\r\n" + body + b"\r\n--pinwheel--\r\n"
+    """The whole HTTP request."""
+    parts, (kind, body) = urlsplit(url), content(url, body)
     path = parts.path + ("?" + parts.query if parts.query else "")
     lines = [f"POST {path} HTTP/1.1", f"Host: {parts.netloc}", "Accept: */*", f"Content-Type: {kind}"]
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
@@ -158,11 +162,10 @@ def litserve(bundle: Path, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
 
 def answers(url: str, body: bytes) -> np.ndarray:
     """The features, once the server answers."""
-    head, _, content = message(url, body).partition(b"\r\n\r\n")
-    kind = next(line for line in head.decode().split("\r\n") if line.startswith("Content-Type")).split(": ")[1]
+    kind, sent = content(url, body)
     for _ in range(240):
         with contextlib.suppress(httpx2.TransportError):
-            answer = httpx2.post(url, content=content, headers={"Content-Type": kind}, trust_env=False)
+            answer = httpx2.post(url, content=sent, headers={"Content-Type": kind}, trust_env=False)
             if answer.status_code == 200:
                 return np.asarray(np.load(io.BytesIO(answer.content)))
         time.sleep(0.25)

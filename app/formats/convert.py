@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import pinwheel
 from app.formats.limits import MEBIBYTE, Limits
-from pinwheel.errors import InvalidDataset, PinwheelError, StoreUnavailable, is_full, tree
+from app.formats.reading import no_space
+from pinwheel.errors import InvalidDataset, PinwheelError, is_full, tree
 
 if TYPE_CHECKING:
     from app.formats.fit import ModelInputs
@@ -117,7 +118,7 @@ def _environment(work: Path) -> dict[str, str]:
 def _manifest(code: int, answer: Path) -> dict[str, Any]:
     """What the child said, or `InvalidDataset` about how it died."""
     if code == FULL_CODE:
-        raise StoreUnavailable("There is no space left to unpack the upload.", retry_after_seconds=60)
+        raise no_space()
     lines = answer.read_text(errors="replace").splitlines()
     try:
         said = json.loads(lines[-1])

@@ -21,8 +21,8 @@ from app.formats.color import in_color
 from app.formats.limits import Limits
 from app.formats.options import Color
 from app.formats.pixels import to_stored
-from app.formats.reading import brief
-from pinwheel.errors import InvalidDataset, PinwheelError, StoreUnavailable, is_full
+from app.formats.reading import brief, no_space
+from pinwheel.errors import InvalidDataset, PinwheelError, is_full
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 ORIENTATION = 0x0112
@@ -92,7 +92,7 @@ def _decoding(name: str) -> Iterator[None]:
         raise InvalidDataset(f"{name} needs more memory to decode than is allowed.") from None
     except Exception as error:
         if is_full(error):
-            raise StoreUnavailable("There is no space left to unpack the upload.", retry_after_seconds=60) from None
+            raise no_space() from None
         raise InvalidDataset(
             f"{name} is no image that can be read ({_reason(error)}); {', '.join(FORMATS)} are read."
         ) from None

@@ -37,8 +37,13 @@ def reading(name: str) -> Iterator[None]:
         raise
     except DAMAGE as error:
         if is_full(error):
-            raise StoreUnavailable("There is no space left to unpack the upload.", retry_after_seconds=60) from None
+            raise no_space() from None
         raise InvalidDataset(f"{name} is damaged or cut short: {brief(error)}.") from None
+
+
+def no_space() -> StoreUnavailable:
+    """For an upload that cannot be unpacked because the disk is full."""
+    return StoreUnavailable("There is no space left to unpack the upload.", retry_after_seconds=60)
 
 
 def brief(error: BaseException, most: int = 200) -> str:

@@ -170,9 +170,9 @@ SHORT_WAY: dict[str, Any] = {"path": r"/v1/models/([^/]+)/encode", "readings": _
 
 async def _encoded(asked: Asked, services: Services, wanted: _Wanted) -> Response:
     form, seconds = wanted.form, wanted.preferred.wait_seconds
-    asking = asked.ask(services, "encode", **wanted.of_model)
     try:
-        answer = await (asking if seconds is None else asyncio.wait_for(asking, seconds))
+        async with asyncio.timeout(seconds):
+            answer = await asked.ask(services, "encode", **wanted.of_model)
     except TimeoutError:
         detail = f"There was no answer within the {seconds:g} s of Prefer: wait."
         raise NoWorker(detail, retry_after_seconds=2) from None

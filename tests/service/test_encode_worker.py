@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 import numpy as np
-from asking import SMALL, npy, wait_for
+from asking import SMALL, npy, succeeded
 
 from pinwheel.store.connection import connect
 from pinwheel.store.keys import ENCODE_COUNTS, ENCODE_READY
@@ -105,10 +105,8 @@ def test_what_a_client_that_left_asked_for_is_dropped(
 
 
 def published(http: httpx2.Client, dataset: str, name: str, seed: int) -> None:
-    body = {"type": "train", "recipe": "drsae", "dataset": dataset, "publish_as": name, **SMALL}
-    body["training"] = SMALL["training"] | {"epochs": 1, "seed": seed, "previews": 0}
-    job = wait_for(http, http.post("/v1/jobs", json=body).json()["id"])
-    assert job["status"] == "succeeded", job["error"]
+    body: dict[str, Any] = {"recipe": "drsae", "dataset": dataset, "publish_as": name, **SMALL}
+    succeeded(http, body | {"training": SMALL["training"] | {"epochs": 1, "seed": seed, "previews": 0}})
 
 
 def test_a_model_published_anew_under_its_name_answers_with_its_own_weights(
@@ -190,11 +188,9 @@ def test_every_request_is_answered_though_the_connection_for_answers_breaks(
 def test_images_that_overflow_are_refused_without_those_that_wait_with_them(
     service: Service, http: httpx2.Client, few_digits: str, digits: Digits
 ) -> None:
-    body = {"type": "train", "recipe": "psd", "dataset": few_digits, "publish_as": "unscaled"}
+    body: dict[str, Any] = {"recipe": "psd", "dataset": few_digits, "publish_as": "unscaled"}
     body["preprocessing"] = {"patch_size": None, "patches_per_image": None, "scale": "none", "whiten": "none"}
-    body["training"] = {"epochs": 1, "previews": 0}
-    job = wait_for(http, http.post("/v1/jobs", json=body).json()["id"])
-    assert job["status"] == "succeeded", job["error"]
+    succeeded(http, body | {"training": {"epochs": 1, "previews": 0}})
     here = "/v1/models/unscaled/encode?format=npy"
     good, bad = npy(digits[0][:1].astype(np.float32)), npy(np.full((1, 28, 28), 3e38, np.float32))
 

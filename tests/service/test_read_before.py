@@ -5,7 +5,7 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
-from asking import npy, wait_for
+from asking import npy, succeeded
 
 HERE = "/v1/models/digits-36/encode"
 NPY = {"Content-Type": "application/x-npy"}
@@ -66,12 +66,10 @@ def test_what_is_refused_is_refused_again(
 def test_parameters_that_suit_one_model_are_checked_for_another(
     http: httpx2.Client, trained: dict[str, Any], few_digits: str, digits: Digits
 ) -> None:
-    body = {"type": "train", "recipe": "psd", "dataset": few_digits, "publish_as": "smaller"}
+    body: dict[str, Any] = {"recipe": "psd", "dataset": few_digits, "publish_as": "smaller"}
     body["preprocessing"] = {"patch_size": None, "patches_per_image": None}
     body["model"] = {"connection": {"units": 9}}
-    body["training"] = {"epochs": 1, "previews": 0}
-    job = wait_for(http, http.post("/v1/jobs", json=body).json()["id"])
-    assert job["status"] == "succeeded", job["error"]
+    succeeded(http, body | {"training": {"epochs": 1, "previews": 0}})
     images = npy(digits[0][:2])
     for query, pointer in (("?topk=20", "#/query/topk"), ("?passes=2&format=npy", "#/query/passes")):
         for _ in range(2):
